@@ -1,0 +1,40 @@
+# The two commands: `make demo` sees a search being built and judged, `make test` passes the tests.
+.PHONY: setup demo test lint lock
+
+PYTHON ?= python3.11
+BIN := $(CURDIR)/.venv/bin
+# PyTorch's own CPU builds, which are smaller: make TORCH_INDEX=https://download.pytorch.org/whl/cpu ...
+TORCH_INDEX ?=
+export PATH := $(BIN):$(PATH)
+# ANNOY is compiled here; without this it would only run on processors like this one.
+export ANNOY_COMPILER_ARGS := -O3,-ffast-math,-fno-associative-math,-std=c++14
+export DVC_NO_ANALYTICS := 1
+
+setup: .venv/installed
+
+.venv/installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+ifeq ($(TORCH_INDEX),)
+	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
+else
+	$(BIN)/pip install --quiet --index-url $(TORCH_INDEX) $$(grep -oE '^(torch|torchvision)==[^ ]+' requirements.lock)
+	awk '/^[a-z]/ {keep = !/^(torch|torchvision|triton|cuda-|nvidia-)/} keep' requirements.lock > .venv/rest.lock
+	$(BIN)/pip install --quiet --require-hashes --no-deps -r .venv/rest.lock
+endif
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+demo: setup
+	@python -m ris.pipeline.demo
+
+test: setup lint
+	pytest
+
+lint: setup
+	ruff check
+	ruff format --check
+	mypy
+
+lock:
+	uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 --generate-hashes \
+	    --no-header --no-annotate --all-extras --group dev pyproject.toml -o requirements.lock
