@@ -1,0 +1,256 @@
+"""Near-copies: pictures that show the same pixels re-encoded, resized, cropped or turned.
+
+Candidates come from a bag of visual words (Sivic and Zisserman, "Video Google", ICCV 2003) over RootSIFT
+(Arandjelovic and Zisserman, "Three things everyone should know to improve object retrieval", CVPR 2012).
+Geometry proposes one similarity transformation for each candidate pair, and the pixels decide: laid over
+each other, near-copies agree wherever they overlap. Two photographs of one object or one person share
+many features but not their pixels. Mirrored copies are not looked for.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+from sklearn.feature_extraction.text import TfidfTransformer
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from ris.config import NearDuplicates
+
+Float = npt.NDArray[np.float32]
+Int = npt.NDArray[np.int64]
+
+THUMBNAIL = 96
+"""Longer side of the greyscale picture that is kept to compare pixels; points are in its pixels, too."""
+RATIO = 0.8
+"""Of the nearest to the second nearest descriptor's distance (Lowe 2004, section 7.1)."""
+TOLERANCE = 1.2
+"""Distance at which a match agrees with the transformation, thumbnail pixels."""
+MAX_SCALE = 5.0
+"""Between two thumbnails; beyond it, too few pixels are left to compare."""
+MIN_OVERLAP = 0.2
+"""Share of the finer picture that the other must cover."""
+WINDOW = 15
+"""Side of the window of local statistics, thumbnail pixels."""
+CONTRAST = 100.0
+"""Local variance, both pictures together, from which a pixel counts as textured (grey levels squared)."""
+STABILISER = 20.0
+"""Keeps the similarity of almost flat windows defined (C2 of Wang et al. 2004)."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """What is kept of a picture: points (m, 2) float32, descriptors (m, 128) uint8, thumbnail (h, w) uint8.
+
+    Descriptors are RootSIFT, their length 255 up to rounding.
+    """
+
+    points: Float
+    descriptors: npt.NDArray[np.uint8]
+    thumbnail: npt.NDArray[np.uint8]
+
+
+@contextmanager
+def worker_threads(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Yield a pool of threads beside which neither OpenCV nor BLAS starts threads of its own."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as pool:
+            yield pool
+    finally:
+        cv2.setNumThreads(before)
+
+
+def describe(image: Image.Image, settings: NearDuplicates) -> Features:
+    """Take the strongest local features of a picture, at most `settings.features`."""
+    grey = image.convert("L")
+    scaled = np.asarray(_shrunk(grey, settings.side))
+    thumbnail = np.asarray(_shrunk(grey, THUMBNAIL))
+    keypoints, sift = cv2.SIFT_create(nfeatures=settings.features).detectAndCompute(scaled, None)  # type: ignore[attr-defined]
+    if sift is None:
+        return Features(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.uint8), thumbnail)
+    shrinkage = np.array(thumbnail.shape[::-1]) / np.array(scaled.shape[::-1])
+    positions = np.array([keypoint.pt for keypoint in keypoints[: settings.features]])
+    points = ((positions + 0.5) * shrinkage - 0.5).astype(np.float32)
+    sift = sift[: settings.features]
+    root = np.sqrt(sift / np.maximum(sift.sum(axis=1, keepdims=True), 1e-9))
+    return Features(points, np.rint(root * 255).astype(np.uint8), thumbnail)
+
+
+def find_pairs(
+    features: Sequence[Features], settings: NearDuplicates, seed: int, workers: int
+) -> tuple[Int, Int]:
+    """Find all pairs of near-copies, on at most `workers` threads; their number does not change the result.
+
+    Returns:
+        pairs (P, 2) int64, rows i < j in ascending order, and inliers (P,) int64, the number of matches
+        that agree on the pair's transformation.
+    """
+    found: list[tuple[int, int, int]] = []
+    with worker_threads(workers) as pool:
+        bags = _bags_of_words(features, settings.words, seed, pool)
+        partners = _partners(bags, settings.candidates)
+        verify = partial(_verify, features, settings)
+        jobs = pool.map(verify, range(len(features)), partners)
+        for proven in tqdm(jobs, "near-duplicates", total=len(features), disable=None):
+            found.extend(proven)
+    table = np.array(found, np.int64).reshape(-1, 3)
+    return table[:, :2], table[:, 2]
+
+
+def group_ids(pairs: Int, count: int) -> npt.NDArray[np.int32]:
+    """Join pairs (P, 2) into groups: one id a picture, (count,) int32, numbered by first appearance.
+
+    A picture without a near-copy is a group of its own.
+    """
+    graph = sparse.coo_matrix((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), (count, count))
+    return renumbered(connected_components(graph, directed=False)[1])
+
+
+def renumbered(groups: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
+    """Number groups 0, 1, 2, ... by first appearance, int32."""
+    _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
+    ranks: npt.NDArray[np.int32] = np.argsort(np.argsort(first)).astype(np.int32)
+    return ranks[inverse]
+
+
+def _shrunk(grey: Image.Image, side: int) -> Image.Image:
+    scale = min(1.0, side / max(grey.size))
+    size = max(1, round(grey.width * scale)), max(1, round(grey.height * scale))
+    return grey.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+
+
+def _unit(descriptors: npt.NDArray[np.uint8]) -> Float:
+    return descriptors.astype(np.float32) / np.float32(255)
+
+
+def _bags_of_words(
+    features: Sequence[Features], words: int, seed: int, pool: ThreadPoolExecutor
+) -> "sparse.csr_matrix[np.float32]":
+    """Return tf-idf rows of length 1, one a picture; the vocabulary is a random sample of descriptors."""
+    everything = np.concatenate([picture.descriptors for picture in features])
+    sample = np.random.default_rng(seed).choice(len(everything), min(words, len(everything)), replace=False)
+    vocabulary = _unit(everything[np.sort(sample)])
+    half_norms = (vocabulary**2).sum(axis=1) / 2
+
+    def nearest_words(picture: Features) -> npt.NDArray[np.intp]:
+        if not len(picture.descriptors):
+            return np.zeros(0, np.intp)
+        nearness: Float = _unit(picture.descriptors) @ vocabulary.T - half_norms
+        return np.asarray(nearness.argmax(axis=1), np.intp)
+
+    spelled = list(tqdm(pool.map(nearest_words, features), "visual words", total=len(features), disable=None))
+    rows = np.repeat(np.arange(len(features)), [len(picture) for picture in spelled])
+    columns = np.concatenate(spelled)
+    shape = (len(features), max(1, len(vocabulary)))
+    counts = sparse.csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape)
+    return TfidfTransformer(sublinear_tf=True).fit_transform(counts)
+
+
+def _partners(bags: "sparse.csr_matrix[np.float32]", candidates: int) -> list[Int]:
+    """Return for each picture i the pictures j > i where either is among the other's nearest by cosine."""
+    count = bags.shape[0]
+    transposed = bags.T.tocsr()
+    sources, targets = [], []
+    for start in range(0, count, 256):
+        scores = (bags[start : start + 256] @ transposed).toarray()
+        rows = np.arange(len(scores))
+        scores[rows, start + rows] = 0.0
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :candidates]
+        row, column = np.nonzero(np.take_along_axis(scores, best, axis=1) > 0)
+        sources.append(start + row)
+        targets.append(best[row, column])
+    one, other = np.concatenate(sources), np.concatenate(targets)
+    edges = np.unique(np.minimum(one, other) * count + np.maximum(one, other))
+    owner, partner = np.divmod(edges, count)
+    return np.split(partner, np.searchsorted(owner, np.arange(1, count)))
+
+
+def _verify(
+    features: Sequence[Features], settings: NearDuplicates, row: int, partners: Iterable[int]
+) -> list[tuple[int, int, int]]:
+    """Return (row, partner, inliers) for each partner that is proven to be a near-copy."""
+    proven = []
+    for partner in partners:
+        here, there = _matches(features[row].descriptors, features[partner].descriptors)
+        if len(here) < settings.min_inliers:
+            continue
+        matrix, agreeing = cv2.estimateAffinePartial2D(
+            features[row].points[here],
+            features[partner].points[there],
+            method=cv2.RANSAC,
+            ransacReprojThreshold=TOLERANCE,
+            maxIters=1000,
+        )
+        if matrix is None or agreeing.sum() < settings.min_inliers:
+            continue
+        if (
+            similarity(features[row].thumbnail, features[partner].thumbnail, matrix)
+            >= settings.min_similarity
+        ):
+            proven.append((row, int(partner), int(agreeing.sum())))
+    return proven
+
+
+def _matches(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> tuple[Int, Int]:
+    """Match descriptors that are each other's nearest and pass the ratio test."""
+    if len(one) < 2 or len(other) < 2:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    cosines = _unit(one) @ _unit(other).T
+    nearest = cosines.argmax(axis=1)
+    second, first = np.partition(cosines, -2, axis=1)[:, -2:].T
+    distinct = (1 - first) < RATIO**2 * (1 - second)
+    mutual = cosines.argmax(axis=0)[nearest] == np.arange(len(one))
+    here = np.flatnonzero(distinct & mutual)
+    return here, nearest[here]
+
+
+def similarity(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8], matrix: npt.NDArray[Any]) -> float:
+    """Compare the pixels of two greyscale pictures where they overlap.
+
+    The mean, over the textured pixels of the overlap, of the product of the contrast and structure terms
+    of SSIM (Wang et al., "Image quality assessment", IEEE TIP 2004): 1 for copies, about 0 for strangers,
+    unmoved by brightness.
+
+    Args:
+        one: (h, w) uint8.
+        other: (h', w') uint8.
+        matrix: (2, 3) float64, the similarity transformation from `one`'s pixels to `other`'s.
+
+    Returns:
+        A number from -1 to 1; 0 where the overlap is too small, too flat, or the scale out of range.
+    """
+    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    if not 1 / MAX_SCALE <= scale <= MAX_SCALE:
+        return 0.0
+    if scale < 1:
+        one, other, matrix = other, one, cv2.invertAffineTransform(matrix)
+    size = other.shape[1], other.shape[0]
+    inside = cv2.warpAffine(np.ones(one.shape, np.float32), matrix, size) > 0.99
+    if inside.mean() < MIN_OVERLAP:
+        return 0.0
+    weight = inside.astype(np.float32)
+    mass = np.maximum(_window_sum(weight), 1)
+    x = cv2.GaussianBlur(cv2.warpAffine(one.astype(np.float32), matrix, size), (0, 0), 1.0)
+    y = cv2.GaussianBlur(other.astype(np.float32), (0, 0), 1.0)
+    mean_x, mean_y = _window_sum(x * weight) / mass, _window_sum(y * weight) / mass
+    variances = _window_sum((x * x + y * y) * weight) / mass - mean_x**2 - mean_y**2
+    covariance = _window_sum(x * y * weight) / mass - mean_x * mean_y
+    textured = inside & (variances > CONTRAST)
+    if not textured.any():
+        return 0.0
+    return float(((2 * covariance + STABILISER) / (variances + STABILISER))[textured].mean())
+
+
+def _window_sum(values: Any) -> Any:
+    return cv2.boxFilter(values, -1, (WINDOW, WINDOW), normalize=False, borderType=cv2.BORDER_CONSTANT)
