@@ -1,0 +1,139 @@
+"""The space that is searched: vectors of length 1, and their projection by PCA."""
+
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.decomposition import PCA
+
+from ris.artifacts import writing
+from ris.errors import RisError
+from ris.search.vectors import Vectors, checked
+
+_DAMAGED = (
+    ValueError,
+    TypeError,
+    KeyError,
+    EOFError,
+    OSError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def normalise(vectors: npt.NDArray[Any]) -> Vectors:
+    """Return vectors (n, D) brought to length 1, float32; a zero vector stays zero.
+
+    Raises:
+        RisError: see `checked`.
+    """
+    vectors = checked(vectors, "vectors")
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """A principal component analysis, fitted once and applied to every vector after it."""
+
+    mean: npt.NDArray[np.float32]
+    """(D,)"""
+    components: npt.NDArray[np.float32]
+    """(d, D), orthonormal rows by falling variance, each signed so that its largest entry is positive."""
+    scale: npt.NDArray[np.float32]
+    """(d,), what a projected value is multiplied by: 1, or the inverse standard deviation when whitening."""
+    spectrum: npt.NDArray[np.float32]
+    """(min(n, D),), the share of variance of every direction, kept or not."""
+    normalise: bool
+    """Whether projected vectors are brought to length 1."""
+
+    @classmethod
+    def fit(cls, vectors: npt.NDArray[Any], n_components: int | float, whiten: bool, normalise: bool) -> Self:
+        """Fit to vectors (n, D).
+
+        Args:
+            vectors: the gallery's, never the queries'.
+            n_components: how many directions to keep, or, below 1, the least share of variance to keep.
+            whiten: bring every kept direction to unit variance. A direction that varies less than float32
+                can tell is brought to 0 instead.
+            normalise: bring projected vectors to length 1.
+
+        Raises:
+            RisError: the vectors hold a NaN or do not vary, or `n_components` is more than min(n, D).
+        """
+        vectors = checked(vectors, "features to fit the PCA to")
+        if len(vectors) == 0 or (vectors == vectors[0]).all():
+            raise RisError(
+                f"The {len(vectors)} features to fit the PCA to do not differ; check the pictures."
+            )
+        if n_components > min(vectors.shape):
+            raise RisError(
+                f"`pca.n_components` is {n_components}, but {len(vectors)} features of {vectors.shape[1]} "
+                f"dimensions allow at most {min(vectors.shape)}."
+            )
+        # Of the whole eigenbasis, in double precision: as fast as a randomised solver and without its chance.
+        pca = PCA(svd_solver="covariance_eigh").fit(vectors.astype(np.float64))
+        kept = int(n_components)
+        if n_components < 1:
+            kept = 1 + int(np.count_nonzero(np.cumsum(pca.explained_variance_ratio_)[:-1] < n_components))
+        deviation = np.sqrt(pca.explained_variance_[:kept])
+        telling = deviation > np.finfo(np.float32).eps * deviation[0]
+        scale = np.divide(1, deviation, out=np.zeros(kept), where=telling) if whiten else np.ones(kept)
+        return cls(
+            mean=pca.mean_.astype(np.float32),
+            components=np.ascontiguousarray(pca.components_[:kept], dtype=np.float32),
+            scale=scale.astype(np.float32),
+            spectrum=pca.explained_variance_ratio_.astype(np.float32),
+            normalise=normalise,
+        )
+
+    def apply(self, vectors: npt.NDArray[Any]) -> Vectors:
+        """Project vectors (n, D) to (n, d), float32.
+
+        Raises:
+            RisError: the vectors have another dimension or hold a NaN.
+        """
+        vectors = checked(vectors, "features to project", dimension=len(self.mean))
+        projected = (vectors - self.mean) @ (self.scale[:, None] * self.components).T
+        return normalise(projected) if self.normalise else projected.astype(np.float32)
+
+    def save(self, path: Path) -> None:
+        """Write as .npz; equal projections are equal bytes."""
+        with writing(path) as fresh, fresh.open("wb") as stream:
+            np.savez(
+                stream,
+                mean=self.mean,
+                components=self.components,
+                scale=self.scale,
+                spectrum=self.spectrum,
+                normalise=np.bool_(self.normalise),
+            )
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            RisError: the file is missing, damaged, or no projection.
+        """
+        if not path.is_file():
+            raise RisError(f"{path} is missing; run the stage `pca`, or `dvc repro`.")
+        try:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+                projection = cls(
+                    mean=arrays["mean"],
+                    components=arrays["components"],
+                    scale=arrays["scale"],
+                    spectrum=arrays["spectrum"],
+                    normalise=bool(arrays["normalise"]),
+                )
+        except _DAMAGED as error:
+            raise RisError(
+                f"{path} is not a readable projection ({error}); remake it with `dvc repro`."
+            ) from error
+        return projection

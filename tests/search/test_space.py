@@ -1,0 +1,131 @@
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from ris.errors import RisError
+from ris.search.space import Projection, normalise
+
+
+@pytest.fixture
+def features() -> npt.NDArray[np.float32]:
+    rng = np.random.default_rng(0)
+    return (rng.standard_normal((60, 8)) * [9, 6, 4, 3, 2, 1, 0.5, 0.2] + 5).astype(np.float32)
+
+
+def eigenbasis(features: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return variances and directions (rows) of the covariance, largest first, by a general eigensolver."""
+    variances, directions = np.linalg.eig(np.cov(features.astype(np.float64), rowvar=False))
+    order = np.argsort(variances)[::-1]
+    return variances[order], directions[:, order].T
+
+
+def test_normalise() -> None:
+    vectors = np.array([[3.0, 4.0], [0.0, 0.0], [1e-25, 0.0], [0.0, -1e15]])
+    unit = normalise(vectors)
+    assert unit.dtype == np.float32
+    np.testing.assert_allclose(unit, [[0.6, 0.8], [0.0, 0.0], [1.0, 0.0], [0.0, -1.0]], rtol=1e-6)
+
+
+def test_fit_agrees_with_the_eigenvectors_of_the_covariance(features: npt.NDArray[np.float32]) -> None:
+    projection = Projection.fit(features, 3, whiten=False, normalise=False)
+    variances, directions = eigenbasis(features)
+    np.testing.assert_allclose(projection.mean, features.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(np.abs(np.sum(projection.components * directions[:3], axis=1)), 1, atol=1e-5)
+    np.testing.assert_allclose(projection.spectrum, variances / variances.sum(), rtol=1e-4)
+    largest = np.abs(projection.components).argmax(axis=1)
+    assert (projection.components[np.arange(3), largest] > 0).all()
+
+
+def test_apply_projects_every_vector(features: npt.NDArray[np.float32]) -> None:
+    projection = Projection.fit(features, 3, whiten=False, normalise=False)
+    projected = projection.apply(features)
+    expected = [
+        [(x - projection.mean) @ c for c in projection.components] for x in features.astype(np.float64)
+    ]
+    assert projected.dtype == np.float32
+    assert projected.flags.c_contiguous
+    np.testing.assert_allclose(projected, expected, atol=1e-4)
+
+
+def test_all_components_keep_all_distances(features: npt.NDArray[np.float32]) -> None:
+    projected = Projection.fit(features, 8, whiten=False, normalise=False).apply(features)
+    np.testing.assert_allclose(
+        np.linalg.norm(projected[0] - projected, axis=1),
+        np.linalg.norm(features[0] - features, axis=1),
+        atol=1e-4,
+    )
+
+
+def test_whitening_gives_unit_variance_and_normalising_unit_length(features: npt.NDArray[np.float32]) -> None:
+    whitened = Projection.fit(features, 5, whiten=True, normalise=False).apply(features)
+    np.testing.assert_allclose(np.cov(whitened, rowvar=False), np.eye(5), atol=1e-4)
+    unit = Projection.fit(features, 5, whiten=True, normalise=True).apply(features)
+    np.testing.assert_allclose(unit, whitened / np.linalg.norm(whitened, axis=1, keepdims=True), atol=1e-5)
+
+
+def test_whitening_leaves_out_directions_without_variance(features: npt.NDArray[np.float32]) -> None:
+    flat = np.hstack([features[:, :3], features[:, :3]])
+    whitened = Projection.fit(flat, 6, whiten=True, normalise=False).apply(flat)
+    np.testing.assert_allclose(whitened.std(axis=0, ddof=1), [1, 1, 1, 0, 0, 0], atol=1e-4)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.9, 0.99, 1 - 1e-12])
+def test_a_share_keeps_the_fewest_components_that_reach_it(
+    features: npt.NDArray[np.float32], share: float
+) -> None:
+    variances, _ = eigenbasis(features)
+    kept = len(Projection.fit(features, share, whiten=False, normalise=False).components)
+    assert variances[:kept].sum() / variances.sum() >= share
+    assert variances[: kept - 1].sum() / variances.sum() < share
+
+
+def test_what_cannot_be_fitted_or_projected_is_refused(features: npt.NDArray[np.float32]) -> None:
+    def fit(vectors: npt.NDArray[np.float32], n_components: int = 2) -> Projection:
+        return Projection.fit(vectors, n_components, whiten=False, normalise=False)
+
+    with pytest.raises(
+        RisError, match=r"^`pca.n_components` is 9, but 60 features of 8 dimensions .* at most 8\.$"
+    ):
+        fit(features, 9)
+    with pytest.raises(RisError, match="at most 5"):
+        fit(features[:5], 6)
+    with pytest.raises(RisError, match="do not differ"):
+        fit(np.ones((5, 8), dtype=np.float32))
+    with pytest.raises(RisError, match="do not differ"):
+        fit(features[:0])
+    with pytest.raises(RisError, match="8 are expected"):
+        fit(features).apply(features[:, :7])
+    features[4, 2] = np.nan
+    with pytest.raises(RisError, match="NaN"):
+        fit(features)
+
+
+def test_saving_gives_the_same_bytes_and_loading_the_same_projection(
+    features: npt.NDArray[np.float32], tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first.npz", tmp_path / "second.npz"
+    projection = Projection.fit(features, 4, whiten=True, normalise=True)
+    projection.save(first)
+    Projection.fit(features.copy(), 4, whiten=True, normalise=True).save(second)
+    assert first.read_bytes() == second.read_bytes()
+    loaded = Projection.load(first)
+    np.testing.assert_array_equal(loaded.apply(features), projection.apply(features))
+    np.testing.assert_array_equal(loaded.spectrum, projection.spectrum)
+
+
+def test_a_damaged_file_is_refused(features: npt.NDArray[np.float32], tmp_path: Path) -> None:
+    path = tmp_path / "pca.npz"
+    with pytest.raises(RisError, match="missing"):
+        Projection.load(path)
+    Projection.fit(features, 2, whiten=False, normalise=False).save(path)
+    whole = path.read_bytes()
+    for damaged in (b"", b"text", whole[:-10], whole[: len(whole) // 2], whole[:300] + b"\xff" + whole[301:]):
+        path.write_bytes(damaged)
+        with pytest.raises(RisError, match=r"pca\.npz is not a readable projection .* remake it"):
+            Projection.load(path)
+    with path.open("wb") as stream:
+        np.save(stream, features)
+    with pytest.raises(RisError, match="not a readable projection"):
+        Projection.load(path)
