@@ -1,0 +1,1 @@
+"""How good the search is: metrics, intervals, latency, pictures, the report."""

@@ -1,0 +1,290 @@
+"""The report's plots, and the one place where their style is set.
+
+Every function turns numbers into a figure; `save` alone touches the disk. Nothing depends on the reader's own
+matplotlib settings, on the clock or on library versions written into a file. Colours are from Okabe and Ito's
+palette for colour-blind readers, and a series is told apart by its marker or line as well.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib.style
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, PercentFormatter, StrMethodFormatter
+from PIL import Image
+
+from ris.artifacts import writing
+
+INK, MUTED, FAINT, PAPER = "#1b1f24", "#667079", "#dfe3e7", "#ffffff"
+BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072b2", "#d55e00", "#009e73", "#b0578d", "#e69f00", "#56b4e9"
+SERIES = ((BLUE, "o"), (VERMILION, "s"), (GREEN, "^"), (PURPLE, "D"), (ORANGE, "v"), (SKY, "P"))
+"""Colour and marker of the first, second, ... series of a plot."""
+
+WIDTH = 4.8
+"""Inches. Narrow, so that text stays readable where a page shows the plot at the width of a phone."""
+
+STYLE = (
+    "default",
+    {
+        "figure.dpi": 220,
+        "figure.facecolor": PAPER,
+        "font.family": "DejaVu Sans",
+        "font.size": 9,
+        "text.color": INK,
+        "text.parse_math": False,
+        "axes.titlesize": 10,
+        "axes.titlelocation": "left",
+        "axes.titleweight": "bold",
+        "axes.titlepad": 8,
+        "axes.labelcolor": MUTED,
+        "axes.edgecolor": FAINT,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": FAINT,
+        "grid.linewidth": 0.6,
+        "xtick.color": FAINT,
+        "ytick.color": FAINT,
+        "xtick.labelcolor": MUTED,
+        "ytick.labelcolor": MUTED,
+        "lines.linewidth": 1.6,
+        "lines.markersize": 4.5,
+        "legend.frameon": False,
+        "legend.fontsize": 8.5,
+    },
+)
+styled = matplotlib.style.context(list(STYLE))
+
+
+def index_name(index: str) -> str:
+    """How an index is called in plots and tables: `knn_pca` is "KNN with PCA"."""
+    return index.removesuffix("_pca").upper() + (" with PCA" if index.endswith("_pca") else "")
+
+
+def encoder_name(encoder: str) -> str:
+    """How an encoder is called in plots and tables: `finetuned` is "fine-tuned"."""
+    return {"finetuned": "fine-tuned", "pretrained": "pre-trained"}.get(encoder, encoder)
+
+
+@styled
+def save(picture: Figure | Image.Image, path: Path) -> None:
+    """Write a figure or a picture as .png (64 colours at most) or .jpg, without dates or versions in it."""
+    if isinstance(picture, Figure):
+        drawn = io.BytesIO()
+        picture.savefig(drawn, format="png")
+        picture = Image.open(drawn)
+    picture = picture.convert("RGB")
+    with writing(path) as fresh:
+        if path.suffix == ".png":
+            picture.quantize(64, dither=Image.Dither.NONE).save(fresh, optimize=True)
+        else:
+            picture.save(fresh, quality=80, optimize=True, progressive=True)
+
+
+@styled
+def explained_variance(ratios: npt.NDArray[np.floating[Any]], kept: int) -> Figure:
+    """Share of variance that the first 1, 2, ... principal components hold together.
+
+    Args:
+        ratios: (m,) share of variance of each component, largest first; m >= kept.
+        kept: number of components that the projection keeps.
+    """
+    total = np.cumsum(ratios)
+    figure, axes = _panel("Explained variance", height=2.9)
+    axes.plot(np.arange(1, len(total) + 1), total, color=BLUE)
+    axes.plot([kept, kept], [0, total[kept - 1]], color=MUTED, linestyle="--", linewidth=1)
+    axes.plot([kept], [total[kept - 1]], color=BLUE, marker="o")
+    right_half = kept > len(total) / 2
+    axes.annotate(
+        f"{kept} dimensions keep {total[kept - 1]:.1%}",
+        (kept, total[kept - 1]),
+        (-8 if right_half else 8, -18),
+        textcoords="offset points",
+        ha="right" if right_half else "left",
+    )
+    axes.set(xlabel="principal components", ylabel="share of variance", ylim=(0, 1.04))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    return figure
+
+
+@styled
+def learning_curves(curves: pd.DataFrame) -> Figure:
+    """Training loss, validation mAP@R and learning rate, one above the other.
+
+    Args:
+        curves: `epoch`, `train_loss`, `validation_mAP@R` and `learning_rate`; without a row where the
+            network was not trained.
+    """
+    if curves.empty:
+        figure, axes = _panel("Not trained: finetune.epochs is 0", height=1)
+        axes.set_axis_off()
+        return figure
+    panels = {
+        "train_loss": "training loss",
+        "validation_mAP@R": "validation mAP@R",
+        "learning_rate": "learning rate",
+    }
+    figure = _figure(4.6)
+    all_axes = figure.subplots(len(panels), sharex=True, height_ratios=[3, 3, 2])
+    for axes, (column, title), (colour, marker) in zip(all_axes, panels.items(), SERIES, strict=False):
+        axes.plot(curves["epoch"], curves[column], color=colour, marker=marker)
+        axes.set_title(title, fontsize=9, fontweight="normal")
+        axes.margins(y=0.15)
+    scores = curves["validation_mAP@R"].to_numpy(dtype=float)
+    best = int(scores.argmax())
+    all_axes[1].annotate(
+        f"{scores[best]:.3f}",
+        (float(curves["epoch"].iloc[best]), scores[best]),
+        (0, -14),
+        textcoords="offset points",
+        ha="right",
+    )
+    all_axes[-1].set_xlabel("epoch")
+    all_axes[-1].ticklabel_format(axis="y", scilimits=(-2, 2))
+    return figure
+
+
+@styled
+def recall_latency(curve: pd.DataFrame, exact_ms: Mapping[str, float]) -> Figure:
+    """What an approximate index finds of the exact neighbours, against what a query costs.
+
+    Args:
+        curve: one row a measurement: `index`, `n_trees`, `search_k`, `ann_recall@k`, `p50_ms`. One panel an
+            index, one line a number of trees, one point a search_k.
+        exact_ms: for each index, the p50 of the exact search in the same space, milliseconds.
+    """
+    recall = next(column for column in curve.columns if column.startswith("ann_recall@"))
+    indexes = list(dict.fromkeys(curve["index"]))
+    trees = sorted(set(curve["n_trees"]))
+    figure = _figure(0.5 + 2.7 * len(indexes))
+    all_axes = figure.subplots(len(indexes), sharex=True, sharey=True, squeeze=False)[:, 0]
+    for axes, index in zip(all_axes, indexes, strict=True):
+        rows = curve[curve["index"] == index]
+        for number, count in enumerate(trees):
+            colour, marker = SERIES[number % len(SERIES)]
+            line = rows[rows["n_trees"] == count].sort_values("search_k")
+            axes.plot(line["p50_ms"], line[recall], color=colour, marker=marker, label=f"{count} trees")
+        fullest = rows[rows["n_trees"] == trees[-1]].sort_values("search_k")
+        for search_k, milliseconds, share in zip(
+            fullest["search_k"], fullest["p50_ms"], fullest[recall], strict=True
+        ):
+            axes.annotate(
+                f"{search_k:,}",
+                (milliseconds, share),
+                (-4, 3),
+                textcoords="offset points",
+                ha="right",
+                fontsize=7,
+                color=MUTED,
+            )
+        axes.axvline(exact_ms[index], color=INK, linestyle="--", linewidth=1, label="exact KNN")
+        axes.set(title=index_name(index), xscale="log", ylabel=recall.replace("ann_", "ANN "))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.margins(x=0.08)
+    all_axes[-1].set_xlabel("p50 of one query, milliseconds (numbers at points: search_k)")
+    figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
+
+
+@styled
+def metric_overview(same_class: Mapping[str, Any], metrics: Sequence[str]) -> Figure:
+    """Macro averages with their 95 % intervals: one panel a metric, one line an index, one marker an encoder.
+
+    Args:
+        same_class: encoder, index, metric, average, as in metrics.json.
+        metrics: which metrics to show; each is there for every encoder and index.
+    """
+    encoders = list(same_class)
+    indexes = list(same_class[encoders[0]])
+    figure = _figure(0.6 + len(metrics) * (0.6 + 0.3 * len(indexes)))
+    all_axes = figure.subplots(len(metrics), squeeze=False)[:, 0]
+    for axes, metric in zip(all_axes, metrics, strict=True):
+        for number, encoder in enumerate(encoders):
+            colour, marker = SERIES[number % len(SERIES)]
+            values = [same_class[encoder][index][metric] for index in indexes]
+            centres = np.array([value["macro"] for value in values])
+            bounds = np.array([value["macro_ci95"] for value in values])
+            places = np.arange(len(indexes)) + 0.16 * (number - (len(encoders) - 1) / 2)
+            reach = np.abs(bounds.T - centres)
+            axes.errorbar(
+                centres,
+                places,
+                xerr=reach,
+                fmt=marker,
+                color=colour,
+                capsize=2.5,
+                label=encoder_name(encoder),
+            )
+        axes.set_yticks(range(len(indexes)), [index_name(index) for index in indexes], color=INK)
+        axes.set_title(f"{metric}, mean over classes")
+        axes.set_ylim(len(indexes) - 0.5, -0.5)
+    figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(encoders))
+    return figure
+
+
+@styled
+def per_class(scores: pd.DataFrame, metric: str) -> Figure:
+    """One line a class, the best at the top, with its score from each encoder.
+
+    Args:
+        scores: `label`, and one column an encoder; the last encoder decides the order.
+        metric: name of what is shown.
+    """
+    encoders = [column for column in scores.columns if column != "label"]
+    scores = scores.sort_values([encoders[-1], "label"], ascending=[False, True])
+    places = np.arange(len(scores))
+    figure, axes = _panel(f"{metric} by class", height=1.1 + 0.148 * len(scores))
+    axes.hlines(places, scores[encoders].min(axis=1), scores[encoders].max(axis=1), color=FAINT, linewidth=2)
+    for encoder, (colour, marker) in zip(encoders, reversed(SERIES[: len(encoders)]), strict=False):
+        axes.plot(
+            scores[encoder],
+            places,
+            linestyle="",
+            color=colour,
+            marker=marker,
+            markersize=4,
+            label=encoder_name(encoder),
+        )
+    axes.set_yticks(places, scores["label"], fontsize=7.5, color=INK)
+    axes.set(ylim=(len(scores) - 0.3, -0.7), xlim=(-0.02, 1.02))
+    axes.tick_params(axis="x", labeltop=True)
+    figure.legend(loc="outside lower center", ncols=len(encoders))
+    return figure
+
+
+@styled
+def confusions(pairs: pd.DataFrame) -> Figure:
+    """The class pairs that are taken for one another most often, as bars.
+
+    Args:
+        pairs: `label` of the queries, `wrong_label` found for them, `share` of the neighbours of
+            `label` that have it; in the order in which they are shown.
+    """
+    figure, axes = _panel("Most confused classes", height=0.9 + 0.25 * len(pairs))
+    places = np.arange(len(pairs))
+    axes.barh(places, pairs["share"], color=BLUE, height=0.62)
+    names = [f"{label} → {found}" for label, found in zip(pairs["label"], pairs["wrong_label"], strict=True)]
+    axes.set_yticks(places, names, fontsize=8, color=INK)
+    axes.set(ylim=(len(pairs) - 0.4, -0.6), xlabel="share of the neighbours found")
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.grid(axis="y", visible=False)
+    return figure
+
+
+def _panel(title: str, height: float) -> tuple[Figure, Axes]:
+    figure = _figure(height)
+    axes = figure.subplots()
+    axes.set_title(title)
+    return figure, axes
+
+
+def _figure(height: float) -> Figure:
+    return Figure(figsize=(WIDTH, height), layout="constrained")

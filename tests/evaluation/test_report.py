@@ -1,0 +1,279 @@
+import dataclasses
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from ris.errors import RisError
+from ris.evaluation.report import Context, DataSummary, Picture, RunSummary, render
+
+HOSTILE = "<script>alert('x')</script>"
+NAMES = ("metrics", "recall_latency", "explained_variance", "learning_curves", "tsne", "tsne_thumbnails")
+
+
+def score(base: float) -> dict[str, Any]:
+    return {
+        "micro": base,
+        "micro_ci95": [base - 0.011, base + 0.012],
+        "macro": base - 0.1,
+        "macro_ci95": [base - 0.113, base - 0.084],
+        "n": 1735,
+    }
+
+
+def metrics(shift: float) -> dict[str, Any]:
+    exact = {
+        "precision@1": score(0.951 + shift),
+        "precision@10": score(0.942 + shift),
+        "mAP@R": score(0.863 + shift),
+    }
+    return {
+        "knn_pca": exact | {"recall@10": score(0.77 + shift)},
+        "annoy": exact | {"ann_recall@10": score(0.66)},
+    }
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Context:
+    def picture(name: str) -> Picture:
+        Image.new("RGB", (30, 20), "teal").save(tmp_path / name)
+        return Picture(tmp_path / name, f"Caption of {name}")
+
+    return Context(
+        data=DataSummary(
+            name="caltech101",
+            attribution="Li et al., CC BY 4.0",
+            classes=101,
+            split={"query": 1735, "train": 6248, "validation": 694},
+            near_duplicate_groups=447,
+            near_duplicate_images=913,
+            rejected=pd.DataFrame(
+                [(f"noise/{number}.jpg", "background", "a background picture") for number in range(40)]
+                + [("cut.jpg", "truncated", f"ends early {HOSTILE}")],
+                columns=["path", "kind", "reason"],
+            ),
+        ),
+        run=RunSummary(
+            command="dvc repro",
+            backbone="efficientnet_lite0",
+            dimension=1280,
+            components=128,
+            epochs=6,
+            training="6 epochs at 176 px.",
+            seed=0,
+            processor="Some Processor",
+            cores=2,
+            versions={"torch": "2.14.1"},
+            not_measured=["ResNet-50 on real weights."],
+        ),
+        headline=("finetuned", "knn_pca"),
+        same_class={"finetuned": metrics(0.0), "pretrained": metrics(-0.2)},
+        capped={"precision@10": 37},
+        latency={
+            "search": {
+                "knn_pca": {
+                    "p50_ms": 0.1184,
+                    "p95_ms": 0.153,
+                    "p99_ms": 0.212,
+                    "queries_per_s": 25424.0,
+                    "build_s": 0.0041,
+                    "size_bytes": 3_554_000,
+                    "resident_bytes": 3_910_000,
+                },
+                "annoy": {"p50_ms": 0.41},
+            },
+            "embed": {"p50_ms": 21.3, "p95_ms": 24.9, "p99_ms": 31.04},
+            "extract": {"images_per_second": 121.3},
+        },
+        per_class=pd.DataFrame(
+            {"label": ["ant", HOSTILE], "finetuned": [0.512, float("nan")], "queries": [17, 1200]}
+        ),
+        worst_queries=pd.DataFrame({"path": ["ant/1.jpg"], "average_precision": [0.017]}),
+        confusions=pd.DataFrame({"label": ["ant"], "wrong_label": ["tick"], "share": [0.231]}),
+        stages=pd.DataFrame({"stage": ["fetch", "clean"], "minutes": [0.25, 1.5]}),
+        tsne={
+            "kl_divergence": 1.058,
+            "trustworthiness": 0.9912,
+            "trustworthiness_points": 2000,
+            "perplexity": 30.0,
+        },
+        neighbours=[picture(f"neighbours_{number}.jpg") for number in range(6)],
+        pictures={name: picture(f"{name}.png") for name in (*NAMES, "per_class", "confusions")},
+    )
+
+
+class Page(HTMLParser):
+    """Collects what a browser would load, show and run."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.text = ""
+        self.open: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in ("meta", "img", "link", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.text += data
+
+
+def values(page: Page, tag: str, name: str) -> list[str]:
+    return [value for one, attribute, value in page.attributes if (one, attribute) == (tag, name)]
+
+
+def test_the_page_loads_nothing_and_runs_nothing(context: Context) -> None:
+    html = render(context)
+    page = Page(html)
+    assert not page.open
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    sources = [
+        value for _, name, value in page.attributes if name in ("src", "srcset", "href", "data", "poster")
+    ]
+    assert all(value.startswith(("data:image/webp;base64,", "#")) for value in sources)
+    assert not [name for _, name, _ in page.attributes if name.startswith("on")]
+    assert "@import" not in html
+    assert "url(" not in html
+
+
+def test_every_picture_is_embedded_with_its_size_and_words(context: Context) -> None:
+    page = Page(render(context))
+    assert page.tags.count("img") == len(context.neighbours) + len(context.pictures)
+    captions = [picture.caption for picture in (*context.neighbours, *context.pictures.values())]
+    assert sorted(values(page, "img", "alt")) == sorted(captions)
+    assert set(values(page, "img", "width")) == {"30"}
+    assert set(values(page, "img", "height")) == {"20"}
+
+
+def test_links_lead_to_sections_and_headings_are_in_order(context: Context) -> None:
+    page = Page(render(context))
+    targets = [value for _, name, value in page.attributes if name == "id"]
+    assert {link.removeprefix("#") for link in values(page, "a", "href")} <= set(targets)
+    assert len(set(targets)) == len(targets)
+    assert page.tags.count("h1") == 1
+    assert values(page, "meta", "name").count("viewport") == 1
+
+
+def test_a_hostile_name_is_text(context: Context) -> None:
+    hostile = dataclasses.replace(
+        context,
+        data=dataclasses.replace(context.data, name=HOSTILE, attribution=HOSTILE),
+        neighbours=[dataclasses.replace(context.neighbours[0], caption=f'"{HOSTILE}" onload="x"')],
+    )
+    page = Page(render(hostile))
+    assert "script" not in page.tags
+    assert page.text.count(HOSTILE) >= 5
+    assert not [name for _, name, _ in page.attributes if name.startswith("on")]
+
+
+def test_every_figure_is_on_the_page(context: Context) -> None:
+    text = " ".join(Page(render(context)).text.split())
+    for encoder in context.same_class.values():
+        for index in encoder.values():
+            for value in index.values():
+                for number in (value["micro"], value["macro"], *value["micro_ci95"], *value["macro_ci95"]):
+                    assert f"{number:.3f}" in text
+    for figure in (
+        "0.118",
+        "0.153",
+        "0.212",
+        "25,400",
+        "0.00410",
+        "3.55 MB",
+        "3.91 MB",
+        "0.410",
+        "21.3",
+        "31.0",
+        "121",
+    ):
+        assert figure in text
+    for words in (
+        "8,677 images",
+        "1,735 queries",
+        "6,248",
+        "694",
+        "913 images",
+        "447 groups",
+        "41",
+        "Some Processor, 2 cores",
+    ):
+        assert words in text
+    for words in (
+        "1.058",
+        "0.991",
+        "2,000 points",
+        "1,200",
+        "0.017",
+        "0.231",
+        "torch 2.14.1",
+        "37 of 1,735 queries",
+    ):
+        assert words in text
+
+
+def test_the_first_sentence_is_the_answer(context: Context) -> None:
+    text = " ".join(Page(render(context)).text.split())
+    assert (
+        "Of the 10 pictures nearest to a query, 94.2% show the same class (95% interval 93.1% to 95.4%)"
+        in text
+    )
+    assert (
+        "84.2% when every class counts alike (82.9% to 85.8%), and the median search takes 0.118 ms." in text
+    )
+
+
+def test_what_fine_tuning_bought_is_the_difference(context: Context) -> None:
+    text = re.sub(r"\s+", " ", Page(render(context)).text)
+    assert "precision@10, micro0.7420.942+0.200" in text
+
+
+def test_dropped_files_are_counted_in_full_and_listed_in_part(context: Context) -> None:
+    text = " ".join(Page(render(context)).text.split())
+    assert "41 files are not in the catalog: 40 background, 1 truncated." in text
+    assert text.count("noise/") == 15
+    assert "cut.jpg" in text
+
+
+def test_what_is_missing_is_said(context: Context) -> None:
+    bare = dataclasses.replace(
+        context,
+        data=dataclasses.replace(context.data, rejected=context.data.rejected[:0]),
+        run=dataclasses.replace(context.run, epochs=0, not_measured=[]),
+        headline=("pretrained", "annoy"),
+        same_class={"pretrained": {"annoy": {"precision@1": score(0.5), "mAP@R": score(0.4)}}},
+        capped={},
+        latency={"search": {}},
+        tsne={},
+        neighbours=[],
+        pictures={"tsne": Picture(Path("nowhere/tsne.png"), "The map")},
+    )
+    text = " ".join(Page(render(bare)).text.split())
+    assert "the network was not trained (finetune.epochs is 0)" in text
+    assert "No learning curves picture." in text
+    assert "this run has no tsne.png" in text
+    assert "No sample queries" in text
+    assert "Nothing: every file of the source is in the catalog." in text
+    assert "The picture nearest to a query shows the same class for 50.0% of queries" in text
+
+
+def test_the_same_run_is_the_same_page(context: Context) -> None:
+    assert render(context) == render(context)
+
+
+def test_a_broken_picture_is_one_sentence(context: Context) -> None:
+    context.neighbours[0].path.write_text("no picture")
+    with pytest.raises(RisError, match=r"neighbours_0\.jpg is not a readable picture"):
+        render(context)
