@@ -1,0 +1,1 @@
+"""What the stages share: where artefacts lie, how a stage runs, and the parts of stages that have several."""

@@ -1,0 +1,73 @@
+"""What several stages read: the catalog, the vectors of a space, an index."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+
+from ris.artifacts import checksum, read_table
+from ris.config import Params
+from ris.data.features import Vectors, read_features
+from ris.pipeline import layout
+from ris.pipeline.layout import Tree
+from ris.search.index import Index, open_index
+from ris.search.space import normalise
+
+Integers = np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """The catalog as arrays."""
+
+    table: pd.DataFrame
+    sha256: str
+    classes: list[str]
+    labels: Integers
+    """(N,) class number of each row."""
+    images: Path
+
+    @classmethod
+    def read(cls, tree: Tree) -> Self:
+        """Read data/catalog.parquet."""
+        path = tree.read(layout.CATALOG)
+        table = read_table(path)
+        classes, labels = np.unique(table["label"].to_numpy(dtype=str), return_inverse=True)
+        return cls(table, checksum(path), classes.tolist(), labels, tree.read(layout.IMAGES))
+
+    def rows(self, *splits: str) -> Integers:
+        """Rows of the named splits, ascending."""
+        return np.flatnonzero(self.table["split"].isin(splits))
+
+    @property
+    def gallery(self) -> Integers:
+        """Rows that a search may return."""
+        return self.rows("train", "validation")
+
+    @property
+    def queries(self) -> Integers:
+        """Rows that a search is asked for."""
+        return self.rows("query")
+
+    def files(self, rows: Integers | None = None) -> list[Path]:
+        """Picture files of some rows, or of all."""
+        paths = self.table["path"] if rows is None else self.table["path"].iloc[rows]
+        return [self.images / path for path in paths]
+
+
+def read_index(tree: Tree, catalog: Catalog, name: str, encoder: str, dimension: int) -> Index:
+    """Open one of `layout.INDEXES`, checked to be over this catalog."""
+    return open_index(
+        tree.read(layout.index(name, encoder)),
+        kind=layout.INDEXES[name],
+        dimension=dimension,
+        catalog_sha256=catalog.sha256,
+    )
+
+
+def read_space(params: Params, tree: Tree, catalog: Catalog, encoder: str, projected: bool) -> Vectors:
+    """Read an encoder's vectors as they are searched: (N, D) normalised if so set, or (N, d) after PCA."""
+    vectors = read_features(tree.read(layout.features(encoder, projected)), catalog.sha256)
+    return normalise(vectors) if params.extract.normalise and not projected else vectors

@@ -1,0 +1,93 @@
+"""Where every artefact lives: one name a thing, the same in code, dvc.yaml and the README."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+STAGES = ("fetch", "clean", "finetune", "extract", "pca", "index_knn", "index_annoy", "tsne", "evaluate")
+ENCODERS = ("finetuned", "pretrained")
+EXACT_INDEXES = ("knn", "knn_pca")
+APPROXIMATE_INDEXES = ("annoy", "annoy_pca")
+INDEXES = {**dict.fromkeys(EXACT_INDEXES, "exact"), **dict.fromkeys(APPROXIMATE_INDEXES, "annoy")}
+"""Every index that is built and judged, and its kind."""
+
+IMAGES = "data/raw/images"
+SOURCE = "data/raw/source.json"
+CATALOG = "data/catalog.parquet"
+REJECTED = "data/rejected.parquet"
+PRETRAINED = "models/pretrained"
+FINETUNED = "models/encoder"
+LEARNING_CURVES = "reports/learning_curves.csv"
+LEARNING_CURVES_PICTURE = "reports/learning_curves.png"
+EXPLAINED_VARIANCE = "reports/explained_variance.png"
+METRICS_PICTURE = "reports/metrics.png"
+RECALL_LATENCY_PICTURE = "reports/recall_latency.png"
+PER_CLASS_PICTURE = "reports/per_class.png"
+CONFUSIONS_PICTURE = "reports/confusions.png"
+TSNE = "reports/tsne.csv"
+TSNE_SUMMARY = "reports/tsne.json"
+TSNE_MAP = "reports/tsne.png"
+TSNE_THUMBNAILS = "reports/tsne_thumbnails.jpg"
+RECALL_LATENCY = "reports/recall_latency.csv"
+PER_CLASS = "reports/per_class.csv"
+WORST_QUERIES = "reports/worst_queries.csv"
+CONFUSIONS = "reports/confusions.csv"
+NEIGHBOURS = "reports/neighbours"
+METRICS = "reports/metrics.json"
+LATENCY = "reports/latency.json"
+REPORT = "reports/index.html"
+
+
+def encoder(name: str) -> str:
+    """Folder of an encoder, `finetuned` or `pretrained`."""
+    return {"finetuned": FINETUNED, "pretrained": PRETRAINED}[name]
+
+
+def features(encoder: str, projected: bool = False) -> str:
+    """Array of an encoder's vectors: (N, D) as the network gives them, or (N, d) after PCA."""
+    return f"data/features{'_pca' if projected else ''}/{encoder}.npy"
+
+
+def projection(encoder: str) -> str:
+    """The PCA fitted on an encoder's gallery vectors."""
+    return f"models/pca/{encoder}.npz"
+
+
+def index(name: str, encoder: str) -> str:
+    """Folder of one index over one encoder's vectors."""
+    return f"indexes/{name}/{encoder}"
+
+
+def projected(index_name: str) -> bool:
+    """Whether an index is over the PCA space."""
+    return index_name.endswith("_pca")
+
+
+def exact(index_name: str) -> str:
+    """The exact index of the same space."""
+    return "knn_pca" if projected(index_name) else "knn"
+
+
+def timings(stage: str) -> str:
+    """What a stage took: the only kind of artefact that may differ between two equal runs."""
+    return f"reports/timings/{stage}.json"
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A working tree of artefacts, with another one behind it that is only read.
+
+    A stage run by hand or by DVC has one tree, the project's. A job of a sweep writes to a tree of its own
+    and takes from the project's what it did not make itself.
+    """
+
+    root: Path
+    behind: Path
+
+    def read(self, name: str) -> Path:
+        """Path of an artefact to read."""
+        own = self.root / name
+        return own if own.exists() else self.behind / name
+
+    def write(self, name: str) -> Path:
+        """Path of an artefact to write."""
+        return self.root / name

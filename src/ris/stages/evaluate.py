@@ -1,0 +1,36 @@
+"""evaluate: every index of both encoders judged on the queries, timed, shown, and told in one page."""
+
+from ris.artifacts import write_json, write_table, writing
+from ris.config import Params
+from ris.evaluation.report import render
+from ris.pipeline import layout
+from ris.pipeline.inputs import Catalog
+from ris.pipeline.judging import SHOWN_ENCODER, SHOWN_INDEX, ask, summaries, write_lists
+from ris.pipeline.layout import Tree
+from ris.pipeline.runner import run
+from ris.pipeline.telling import draw_neighbours, draw_pictures, told
+from ris.pipeline.timing import measure_costs, measure_curve
+
+
+def evaluate(params: Params, tree: Tree) -> None:
+    """Write metrics, latency, tables, pictures and the report."""
+    catalog = Catalog.read(tree)
+    question, judged = ask(params, tree, catalog)
+    metrics = summaries(judged)
+    write_json(tree.write(layout.METRICS), {"same_class": metrics})
+    lists = write_lists(params, tree, catalog, question, judged)
+
+    costs = measure_costs(params, tree, catalog)
+    write_json(tree.write(layout.LATENCY), costs)
+    curve = measure_curve(params, tree, catalog)
+    write_table(tree.write(layout.RECALL_LATENCY), curve)
+
+    draw_pictures(tree, metrics, costs, curve, lists, params.evaluate.latency_k)
+    sample = draw_neighbours(params, tree, catalog, judged[SHOWN_ENCODER], SHOWN_INDEX)
+    context = told(params, tree, catalog, metrics, costs, lists, sample, (SHOWN_ENCODER, SHOWN_INDEX))
+    with writing(tree.write(layout.REPORT)) as fresh:
+        fresh.write_text(render(context))
+
+
+if __name__ == "__main__":
+    run(evaluate)

@@ -1,0 +1,35 @@
+"""fetch: bring the pictures and the backbone's pre-trained weights; the only stage on the network."""
+
+from pathlib import Path
+
+import torch
+
+from ris.artifacts import write_json
+from ris.config import Network, Params, localised
+from ris.data.sources import fetch_images
+from ris.encoder.backbone import create, fetch_weights, pretrained_state
+from ris.encoder.encoder import Encoder
+from ris.pipeline import layout
+from ris.pipeline.layout import Tree
+from ris.pipeline.runner import run
+
+CACHE = Path(".ris/downloads")
+
+
+def fetch(params: Params, tree: Tree) -> None:
+    """Unpack the verified source, and write the pre-trained encoder."""
+    here = localised(params)
+    source = fetch_images(here.data, params.seed, tree.write(layout.IMAGES), CACHE)
+    write_json(tree.write(layout.SOURCE), source)
+
+    torch.manual_seed(params.seed)
+    network = Network(**params.backbone.model_dump(exclude={"weights"}))
+    module = create(network)
+    weights = fetch_weights(here.backbone, CACHE)
+    if weights is not None:
+        module.load_state_dict(pretrained_state(network, weights))
+    Encoder(network, module).save(tree.write(layout.PRETRAINED))
+
+
+if __name__ == "__main__":
+    run(fetch)
