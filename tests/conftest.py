@@ -1,0 +1,118 @@
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from omegaconf import OmegaConf
+from PIL import Image
+
+from ris.config import Backbone, Network
+from ris.pipeline.compose import composed
+from ris.pipeline.runner import Stage, run
+
+CONF = Path(__file__).parents[1] / "conf"
+
+
+@pytest.fixture(scope="session")
+def backbone() -> Callable[[str], Backbone]:
+    """Read conf/backbone/NAME.yaml."""
+    return lambda name: Backbone.model_validate(yaml.safe_load((CONF / f"backbone/{name}.yaml").read_text()))
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Network:
+    """A network that trains in seconds."""
+    return Network(
+        name="tiny",
+        library="torchvision",
+        model="shufflenet_v2_x0_5",
+        dimension=1024,
+        resize=32,
+        crop=32,
+        interpolation="bilinear",
+        mean=(0.5, 0.5, 0.5),
+        std=(0.25, 0.25, 0.25),
+    )
+
+
+@pytest.fixture(scope="session")
+def noise() -> Callable[[int, int, int], Image.Image]:
+    """Draw a picture of coloured patches: width, height, seed."""
+
+    def draw(width: int, height: int, seed: int) -> Image.Image:
+        patches = np.random.default_rng(seed).integers(0, 256, (5, 5, 3), dtype=np.uint8)
+        return Image.fromarray(patches).resize((width, height), Image.Resampling.BICUBIC)
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def small_params() -> str:
+    """Text of params.yaml for a few small pictures in ./pictures and a network of random weights."""
+    overrides = (
+        "data=folder",
+        "data.source=pictures",
+        "backbone=efficientnet_lite0",
+        "backbone.weights.source='random:'",
+        "backbone.weights.checksum=null",
+        "clean.min_class_size=3",
+        "clean.near_duplicates.enabled=false",
+        "clean.workers=1",
+        "pca.n_components=4",
+        "index_annoy.n_trees=3",
+        "index_annoy.search_k=100",
+    )
+    return OmegaConf.to_yaml(composed(CONF, list(overrides)))
+
+
+@pytest.fixture
+def tree(tmp_path: Path, small_params: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working tree of its own, entered, with nothing in it but params.yaml."""
+    folder = tmp_path / "tree"
+    folder.mkdir()
+    (folder / "params.yaml").write_text(small_params)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def invoke(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., CompletedProcess[str]]]:
+    """Run a stage in the working folder as its command line does, without the imports of a new process."""
+
+    def invoke(stage: Stage, *arguments: str) -> CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", ["stage.py", *arguments])
+        capsys.readouterr()
+        code: Any = 0
+        try:
+            run(stage)
+        except SystemExit as ended:
+            code = ended.code
+        return CompletedProcess(arguments, code, *capsys.readouterr())
+
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield invoke
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def refused(invoke: Callable[..., CompletedProcess[str]]) -> Callable[..., str]:
+    """Run a stage that must end with exit code 1 and one sentence, and return the sentence."""
+
+    def refused(stage: Stage, *arguments: str) -> str:
+        ended = invoke(stage, *arguments)
+        assert ended.returncode == 1, ended
+        assert ended.stderr.startswith("error: "), ended
+        assert ended.stderr.count("\n") == 1, ended
+        assert "Traceback" not in ended.stderr, ended
+        return ended.stderr.removeprefix("error: ").rstrip("\n")
+
+    return refused

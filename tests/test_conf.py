@@ -1,0 +1,108 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from omegaconf import OmegaConf
+
+from ris import config
+from ris.encoder.backbone import create
+from ris.errors import RisError
+from ris.pipeline.compose import composed
+
+PROJECT = Path(__file__).parent.parent
+CONF = PROJECT / "conf"
+
+
+def choices(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).iterdir())
+
+
+def raw(*overrides: str) -> Any:
+    return OmegaConf.to_container(composed(CONF, list(overrides)), resolve=True)
+
+
+def test_the_groups_are_the_known_ones() -> None:
+    assert sorted(path.name for path in CONF.iterdir()) == ["backbone", "config.yaml", "data", "experiment"]
+    assert all(path.suffix == ".yaml" for path in CONF.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("backbone", choices("backbone"))
+@pytest.mark.parametrize("data", choices("data"))
+def test_every_choice_composes(data: str, backbone: str) -> None:
+    source = ["data.source=pictures"] if data == "folder" else []
+    params = config.check(raw(f"data={data}", f"backbone={backbone}", *source))
+    assert (params.data.name, params.backbone.name) == (data, backbone)
+
+
+@pytest.mark.parametrize("experiment", choices("experiment"))
+def test_every_experiment_composes_and_its_keys_win(experiment: str) -> None:
+    own = yaml.safe_load((CONF / "experiment" / f"{experiment}.yaml").read_text())
+    plain, found = raw(), raw(f"experiment={experiment}")
+    for choice in own.pop("defaults"):
+        ((group, name),) = choice.items()
+        section = group.removeprefix("override /")
+        plain[section] = yaml.safe_load((CONF / section / f"{name}.yaml").read_text())
+    assert OmegaConf.to_container(OmegaConf.merge(plain, own)) == found
+    config.check(found)
+
+
+def test_an_experiment_gives_way_to_what_is_asked_for_beside_it() -> None:
+    own = yaml.safe_load((CONF / "experiment" / "demo.yaml").read_text())["finetune"]
+    found = raw("experiment=demo", "finetune.batch_size=7", "backbone=resnet50")
+    assert raw()["finetune"]["epochs"] != own["epochs"] == found["finetune"]["epochs"]
+    assert (found["finetune"]["batch_size"], found["backbone"]["name"]) == (7, "resnet50")
+
+
+@pytest.mark.parametrize("backbone", choices("backbone"))
+def test_every_backbone_builds(backbone: str) -> None:
+    network = config.check(raw(f"backbone={backbone}")).backbone
+    module = create(network)
+    assert sum(weight.numel() for weight in module.parameters()) > 1_000_000
+
+
+def test_a_folder_needs_a_source() -> None:
+    with pytest.raises(RisError, match=r"data\.source"):
+        composed(CONF, ["data=folder"])
+    assert raw("data=folder", "data.source=/my/pictures")["data"]["source"] == "/my/pictures"
+
+
+def test_the_default_is_the_mission() -> None:
+    params = config.check(raw())
+    assert (params.data.name, params.backbone.name) == ("caltech101", "resnet50")
+    assert params.data.source == "https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip"
+    assert params.data.checksum == "md5:3138e1922a9193bfa496528edbbc45d0"
+
+
+def test_the_default_weights_are_torchvisions_own() -> None:
+    from torchvision.models import ResNet50_Weights
+
+    official = ResNet50_Weights.IMAGENET1K_V2
+    transforms = official.transforms()
+    backbone = config.check(raw()).backbone
+    assert backbone.weights.source == official.url
+    assert f"sha256:{official.url.removesuffix('.pth').rpartition('-')[2]}" == backbone.weights.checksum
+    assert [backbone.crop] == transforms.crop_size
+    assert [backbone.resize] == transforms.resize_size
+    assert backbone.interpolation == transforms.interpolation.value
+    assert list(backbone.mean) == transforms.mean
+    assert list(backbone.std) == transforms.std
+
+
+@pytest.mark.parametrize("backbone", [name for name in choices("backbone") if name != "resnet50"])
+def test_a_timm_backbone_sees_what_timm_says(backbone: str) -> None:
+    import timm
+
+    network = config.check(raw(f"backbone={backbone}")).backbone
+    expected = timm.get_pretrained_cfg(network.model)
+    assert expected is not None
+    assert (3, network.crop, network.crop) == expected.input_size
+    assert int(network.crop / expected.crop_pct) == network.resize
+    assert (network.mean, network.std) == (expected.mean, expected.std)
+    assert network.interpolation == expected.interpolation
+
+
+def test_the_committed_parameters_are_an_experiment() -> None:
+    committed = yaml.safe_load((PROJECT / "params.yaml").read_text())
+    matching = [name for name in choices("experiment") if raw(f"experiment={name}") == committed]
+    assert matching == ["lite0"]
