@@ -1,0 +1,405 @@
+"""Fine-tuning on a few small pictures: learning, choosing, stopping, and being killed and started again."""
+
+import os
+import pickle
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ris.config import Augment, Finetune, Network
+from ris.encoder.backbone import create
+from ris.encoder.encoder import Encoder, Pictures, has_bf16
+from ris.encoder.training import (
+    CosineClassifier,
+    Judge,
+    Labelled,
+    Training,
+    draw_epoch,
+    finetune,
+    warmup_cosine,
+)
+from ris.encoder.transforms import standardise
+from ris.errors import RisError
+from ris.evaluation.metrics import leave_one_out_map_at_r
+
+Vectors = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
+
+LIMIT = 1_000_000
+SETTINGS = Finetune(
+    epochs=3,
+    batch_size=8,
+    train_size=32,
+    learning_rate=3e-3,
+    weight_decay=0.01,
+    warmup_share=0.1,
+    temperature=0.1,
+    label_smoothing=0.0,
+    class_balance=0.5,
+    ema_decay=0.5,
+    patience=10,
+    workers=0,
+    augment=Augment(min_area=0.6, flip=0.5, jitter=0.2, grayscale=0.1),
+)
+
+
+def draw(folder: Path, per_class: int, seed: int) -> Labelled:
+    """Patches of any grey, tinted by class."""
+    folder.mkdir()
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(3), per_class)
+    files = [folder / f"{number:02d}.png" for number in range(len(labels))]
+    for file, label in zip(files, labels, strict=True):
+        patches = np.repeat(rng.integers(30, 200, (5, 5, 1)) * rng.uniform(0.4, 1), 3, axis=2)
+        patches[..., label] += 70
+        picture = Image.fromarray(patches.clip(0, 255).astype(np.uint8))
+        picture.resize((40, 40), Image.Resampling.NEAREST).save(file)
+    return Labelled(files, labels)
+
+
+@pytest.fixture(scope="module")
+def train(tmp_path_factory: pytest.TempPathFactory) -> Labelled:
+    return draw(tmp_path_factory.mktemp("data") / "train", 8, 0)
+
+
+@pytest.fixture(scope="module")
+def validation(tmp_path_factory: pytest.TempPathFactory) -> Labelled:
+    return draw(tmp_path_factory.mktemp("data") / "validation", 4, 1)
+
+
+@pytest.fixture(autouse=True)
+def _torch_as_it_was() -> Iterator[None]:
+    """Lightning makes all of torch deterministic."""
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def fresh(network: Network) -> Encoder:
+    torch.manual_seed(7)
+    return Encoder(network, create(network))
+
+
+def run(
+    network: Network,
+    train: Labelled,
+    validation: Labelled,
+    checkpoints: Path,
+    judge: Judge = leave_one_out_map_at_r,
+    seed: int = 0,
+    **changes: Any,
+) -> Training:
+    settings = SETTINGS.model_copy(update=changes)
+    return finetune(fresh(network), train, validation, settings, seed, judge, LIMIT, checkpoints)
+
+
+def weights(training: Training) -> dict[str, Tensor]:
+    state: dict[str, Tensor] = training.encoder.module.state_dict()
+    return state
+
+
+def same(one: Training, other: Training) -> bool:
+    ours, theirs = weights(one), weights(other)
+    equal = set(ours) == set(theirs) and all(torch.equal(ours[name], theirs[name]) for name in ours)
+    return equal and one.history == other.history
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(
+    tiny: Network, train: Labelled, validation: Labelled, tmp_path_factory: pytest.TempPathFactory
+) -> Training:
+    return run(tiny, train, validation, tmp_path_factory.mktemp("run") / "checkpoints")
+
+
+def unit_vectors(encoder: Encoder, data: Labelled) -> Vectors:
+    vectors = encoder.embedder("fp32").embed_files(data.files, 4, 0, LIMIT)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+
+
+def test_training_lowers_the_loss_and_retrieves_better(
+    tiny: Network, train: Labelled, validation: Labelled, tmp_path: Path
+) -> None:
+    encoder = fresh(tiny.model_copy(update={"model": "resnet18", "dimension": 512}))
+    before = leave_one_out_map_at_r(unit_vectors(encoder, validation), validation.labels)
+    colours_stay = SETTINGS.augment.model_copy(update={"jitter": 0.0, "grayscale": 0.0})
+    settings = SETTINGS.model_copy(
+        update={"epochs": 2, "learning_rate": 1e-3, "ema_decay": 0.0, "augment": colours_stay}
+    )
+    training = finetune(
+        encoder, train, validation, settings, 0, leave_one_out_map_at_r, LIMIT, tmp_path / "checkpoints"
+    )
+    first, last = (epoch["train_loss"] for epoch in training.history)
+    assert last < 0.5 * first
+    after = leave_one_out_map_at_r(unit_vectors(training.encoder, validation), validation.labels)
+    assert after > before + 0.1
+    assert after == pytest.approx(max(epoch["validation_mAP@R"] for epoch in training.history), abs=0.05)
+
+
+def test_history_has_an_entry_an_epoch(uninterrupted: Training) -> None:
+    assert [epoch["epoch"] for epoch in uninterrupted.history] == [1, 2, 3]
+    assert all(np.isfinite(list(epoch.values())).all() for epoch in uninterrupted.history)
+    rates = [epoch["learning_rate"] for epoch in uninterrupted.history]
+    # Three epochs of 24 pictures in batches of 8 are 9 steps, of which the first is warm-up.
+    expected = [SETTINGS.learning_rate * warmup_cosine(step, 9, 0.1) for step in (3, 6, 9)]
+    np.testing.assert_allclose(rates, expected, atol=1e-12)
+
+
+def test_no_epochs_keep_the_very_same_weights(
+    tiny: Network, train: Labelled, validation: Labelled, tmp_path: Path
+) -> None:
+    training = run(tiny, train, validation, tmp_path / "checkpoints", epochs=0)
+    assert same(training, Training(fresh(tiny)))
+    assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_repeats_bit_for_bit_whatever_came_before(
+    tiny: Network,
+    train: Labelled,
+    validation: Labelled,
+    tmp_path: Path,
+    uninterrupted: Training,
+    workers: int,
+) -> None:
+    torch.rand(5)
+    assert same(run(tiny, train, validation, tmp_path / "checkpoints", workers=workers), uninterrupted)
+
+
+def test_another_seed_trains_otherwise(
+    tiny: Network, train: Labelled, validation: Labelled, tmp_path: Path
+) -> None:
+    one, other = (run(tiny, train, validation, tmp_path / str(seed), seed=seed, epochs=1) for seed in (0, 1))
+    assert not same(one, other)
+
+
+def test_validation_that_cannot_judge_is_refused(
+    tiny: Network, train: Labelled, validation: Labelled, tmp_path: Path
+) -> None:
+    for few in (Labelled(validation.files[::4], validation.labels[::4]), Labelled([], validation.labels[:0])):
+        with pytest.raises(RisError, match="No class has two validation pictures"):
+            run(tiny, train, few, tmp_path / "checkpoints")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_file_that_is_no_picture_any_more_is_named(
+    tiny: Network, train: Labelled, validation: Labelled, tmp_path: Path, workers: int
+) -> None:
+    (tmp_path / "text.jpg").write_text("no picture")
+    spoiled = Labelled([tmp_path / "text.jpg", *train.files[1:]], train.labels)
+    with pytest.raises(RisError) as caught:
+        run(tiny, spoiled, validation, tmp_path / "checkpoints", workers=workers)
+    assert str(caught.value).startswith(f"{tmp_path / 'text.jpg'} cannot be used as a picture")
+    assert "\n" not in str(caught.value)
+
+
+class Interrupted(Exception):  # noqa: N818
+    pass
+
+
+def judge_until(call: int, end: Callable[[], None]) -> Judge:
+    """Judge as always, but end the run in the given validation, counted from 1."""
+    calls = iter(range(1, call + 1))
+
+    def judge(vectors: Vectors, labels: Labels) -> float:
+        if next(calls) == call:
+            end()
+        return leave_one_out_map_at_r(vectors, labels)
+
+    return judge
+
+
+def interrupt() -> None:
+    raise Interrupted
+
+
+@pytest.mark.parametrize("call", [1, 3])
+def test_an_interrupted_run_ends_like_one_that_was_not(
+    tiny: Network, train: Labelled, validation: Labelled, tmp_path: Path, uninterrupted: Training, call: int
+) -> None:
+    with pytest.raises(Interrupted):
+        run(tiny, train, validation, tmp_path / "checkpoints", judge_until(call, interrupt))
+    assert same(run(tiny, train, validation, tmp_path / "checkpoints"), uninterrupted)
+    assert list(tmp_path.iterdir()) == []
+
+
+def kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def run_and_be_killed(network: Network, train: Labelled, validation: Labelled, checkpoints: Path) -> None:
+    run(network, train, validation, checkpoints, judge_until(2, kill))
+
+
+def test_a_killed_run_goes_on_from_its_last_epoch(
+    tiny: Network, train: Labelled, validation: Labelled, tmp_path: Path, uninterrupted: Training
+) -> None:
+    process = get_context("spawn").Process(
+        target=run_and_be_killed, args=(tiny, train, validation, tmp_path / "checkpoints")
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert (tmp_path / "checkpoints/last.ckpt").is_file()
+
+    judged: list[int] = []
+
+    def judge(vectors: Vectors, labels: Labels) -> float:
+        judged.append(len(vectors))
+        return leave_one_out_map_at_r(vectors, labels)
+
+    assert same(run(tiny, train, validation, tmp_path / "checkpoints", judge), uninterrupted)
+    assert judged == [12, 12]
+    assert list(tmp_path.iterdir()) == []
+
+
+def scripted(scores: Sequence[float], seen: list[Vectors]) -> Judge:
+    """Give the scores in turn, and keep the vectors that were judged."""
+    turns = iter(scores)
+
+    def judge(vectors: Vectors, _labels: Labels) -> float:
+        seen.append(vectors)
+        return next(turns)
+
+    return judge
+
+
+@pytest.mark.parametrize("ema_decay", [0.0, 0.5])
+@pytest.mark.parametrize("scores", [[0.1, 0.9, 0.2], [0.3, 0.1, 0.2]])
+def test_the_best_epoch_is_kept(
+    tiny: Network,
+    train: Labelled,
+    validation: Labelled,
+    tmp_path: Path,
+    scores: list[float],
+    ema_decay: float,
+) -> None:
+    seen: list[Vectors] = []
+    training = run(
+        tiny, train, validation, tmp_path / "checkpoints", scripted(scores, seen), ema_decay=ema_decay
+    )
+    pictures = Pictures(validation.files, tiny, LIMIT)
+    pixels = torch.stack([pictures[row] for row in range(len(pictures))])
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=has_bf16()):
+        vectors = training.encoder.module(standardise(pixels, tiny.mean, tiny.std))
+    vectors = torch.nn.functional.normalize(vectors.float()).numpy()
+    distances = [float(np.abs(vectors - epoch).max()) for epoch in seen]
+    best = int(np.argmax(scores))
+    assert int(np.argmin(distances)) == best
+    assert distances[best] < 0.1 * sorted(distances)[1]
+
+
+def test_the_judge_sees_unit_vectors_and_their_labels(
+    tiny: Network, train: Labelled, validation: Labelled, tmp_path: Path
+) -> None:
+    judged: list[tuple[Vectors, Labels]] = []
+
+    def judge(vectors: Vectors, labels: Labels) -> float:
+        judged.append((vectors, labels))
+        return 0.0
+
+    run(tiny, train, validation, tmp_path / "checkpoints", judge, epochs=1)
+    ((vectors, labels),) = judged
+    assert vectors.shape == (12, 1024)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    np.testing.assert_array_equal(labels, validation.labels)
+
+
+@pytest.mark.parametrize(("patience", "epochs_run"), [(1, 2), (2, 4)])
+def test_stops_after_patience_epochs_without_a_better_one(
+    tiny: Network, train: Labelled, validation: Labelled, tmp_path: Path, patience: int, epochs_run: int
+) -> None:
+    scores = [0.5, 0.4, 0.4, 0.9] if patience == 1 else [0.5, 0.6, 0.6, 0.1, 0.9]
+    judge = scripted(scores, [])
+    training = run(tiny, train, validation, tmp_path / "checkpoints", judge, epochs=5, patience=patience)
+    assert [epoch["validation_mAP@R"] for epoch in training.history] == scores[:epochs_run]
+
+
+class Payload:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.marker),)
+
+
+def test_a_checkpoint_with_code_in_it_does_not_run(
+    tiny: Network, train: Labelled, validation: Labelled, tmp_path: Path
+) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    torch.save({"state_dict": Payload(tmp_path / "ran")}, tmp_path / "checkpoints/last.ckpt")
+    with pytest.raises(pickle.UnpicklingError):
+        run(tiny, train, validation, tmp_path / "checkpoints")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_cosine_classifier_against_a_plain_loop() -> None:
+    torch.manual_seed(0)
+    classifier = CosineClassifier(5, 3, temperature=0.2)
+    vectors = torch.randn(4, 5) * torch.tensor([[0.1], [1.0], [10.0], [100.0]])
+    scores = classifier(vectors).detach().numpy()
+    weight = classifier.weight.detach().numpy()
+    for row, vector in enumerate(vectors.numpy()):
+        for label, direction in enumerate(weight):
+            cosine = np.dot(vector, direction) / np.linalg.norm(vector) / np.linalg.norm(direction)
+            assert scores[row, label] == pytest.approx(cosine / 0.2, abs=1e-5)
+
+
+LABELS = np.repeat([0, 1, 2], [4, 16, 64])
+
+
+@pytest.mark.parametrize(
+    ("balance", "counts"),
+    [
+        (0.0, [4, 16, 64]),
+        # Square roots 2, 4 and 8 of 14, times 84.
+        (0.5, [12, 24, 48]),
+        (1.0, [28, 28, 28]),
+    ],
+)
+def test_an_epoch_draws_classes_by_the_power_of_their_size(balance: float, counts: list[int]) -> None:
+    rows = draw_epoch(LABELS, balance, seed=[0, 0])
+    assert np.bincount(LABELS[rows]).tolist() == counts
+    for label, quota in enumerate(counts):
+        members = np.flatnonzero(np.equal(LABELS, label))
+        times = np.bincount(rows, minlength=len(LABELS))[members]
+        assert set(times) <= {quota // len(members), -(-quota // len(members))}
+
+
+def test_an_epoch_keeps_its_length_where_shares_are_no_whole_numbers() -> None:
+    labels = np.array([5, 1, 1, 5, 5, 9, 1, 5, 9, 5, 5])
+    rows = draw_epoch(labels, 0.5, seed=[3])
+    assert len(rows) == len(labels)
+    # Sizes 3, 6 and 2: 1.73, 2.45 and 1.41 of 5.60, times 11, are 3.41, 4.81 and 2.78; bounds 3.41 and 8.22.
+    assert [int((labels[rows] == label).sum()) for label in (1, 5, 9)] == [3, 5, 3]
+
+
+def test_an_epoch_is_drawn_by_its_seed() -> None:
+    one, again, other = (draw_epoch(LABELS, 0.5, seed=[0, epoch]) for epoch in (1, 1, 2))
+    assert np.array_equal(one, again)
+    assert not np.array_equal(one, other)
+    assert set(one[LABELS[one] == 2]) != set(other[LABELS[other] == 2])
+    assert np.abs(np.diff(LABELS[one])).sum() > 20  # classes are mixed
+
+
+@pytest.mark.parametrize(
+    ("step", "factor"),
+    [(0, 0.25), (1, 0.5), (3, 1.0), (4, 1.0), (8, (1 + 0.5**0.5) / 2), (12, 0.5), (20, 0.0), (25, 0.0)],
+)
+def test_learning_rate_rises_straight_and_falls_as_a_cosine(step: int, factor: float) -> None:
+    assert warmup_cosine(step, steps=20, warmup_share=0.2) == pytest.approx(factor, abs=1e-12)
+
+
+def test_learning_rate_without_warm_up_starts_at_the_top() -> None:
+    assert [warmup_cosine(step, 3, 0.0) for step in (0, 1)] == [1.0, 1.0]
+    assert warmup_cosine(0, 1, 0.0) == 1.0
