@@ -98,7 +98,7 @@ def test_learning_curves_mark_the_best_epoch() -> None:
 
 def test_learning_curves_say_that_there_was_no_training() -> None:
     (axes,) = plots.learning_curves(curves().iloc[:0]).axes
-    assert "finetune.epochs" in axes.get_title()
+    assert "finetune.epochs" in axes.get_title(loc="left")
 
 
 def test_recall_latency_has_a_panel_an_index_and_a_line_a_number_of_trees() -> None:
