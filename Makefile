@@ -6,7 +6,7 @@ BIN := $(CURDIR)/.venv/bin
 # PyTorch's own CPU builds, which are smaller: make TORCH_INDEX=https://download.pytorch.org/whl/cpu ...
 TORCH_INDEX ?=
 export PATH := $(BIN):$(PATH)
-# ANNOY is compiled here; without this it would only run on processors like this one.
+# ANNOY is compiled here, and not taken from pip's cache, so that it runs on other processors as well.
 export ANNOY_COMPILER_ARGS := -O3,-ffast-math,-fno-associative-math,-std=c++14
 export DVC_NO_ANALYTICS := 1
 
@@ -14,6 +14,8 @@ setup: .venv/installed
 
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
+	awk '/^[a-z]/ {keep = /^annoy==/} keep' requirements.lock > .venv/annoy.lock
+	$(BIN)/pip install --quiet --no-cache-dir --no-deps --require-hashes -r .venv/annoy.lock
 ifeq ($(TORCH_INDEX),)
 	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
 else
