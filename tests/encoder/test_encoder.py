@@ -207,6 +207,8 @@ def test_pictures_of_any_size_and_jpeg_agree_with_the_plain_path(
 ) -> None:
     for number, size in enumerate([(301, 199), (97, 131), (1001, 700), (640, 480)]):
         noise(*size, number).save(tmp_path / f"{number}.jpg", quality=95)
+    details = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    Image.fromarray(details).resize((320, 320), Image.Resampling.BICUBIC).save(tmp_path / "details.jpg")
     files = sorted(tmp_path.iterdir())
     vectors = lite0.embedder("fp32").embed_files(files, 4, 0, LIMIT)
     expected = np.stack([plain(lite0, file) for file in files])

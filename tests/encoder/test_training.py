@@ -19,9 +19,10 @@ from ris.config import Augment, Finetune, Network
 from ris.encoder.backbone import create
 from ris.encoder.encoder import Encoder, Pictures, has_bf16
 from ris.encoder.training import (
-    CosineClassifier,
+    Crops,
     Judge,
     Labelled,
+    RetrievalModule,
     Training,
     draw_epoch,
     finetune,
@@ -98,7 +99,9 @@ def run(
     **changes: Any,
 ) -> Training:
     settings = SETTINGS.model_copy(update=changes)
-    return finetune(fresh(network), train, validation, settings, seed, judge, LIMIT, checkpoints)
+    encoder = fresh(network)
+    torch.seed()  # what was drawn before must not matter
+    return finetune(encoder, train, validation, settings, seed, judge, LIMIT, checkpoints)
 
 
 def weights(training: Training) -> dict[str, Tensor]:
@@ -161,7 +164,7 @@ def test_no_epochs_keep_the_very_same_weights(
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_repeats_bit_for_bit_whatever_came_before(
+def test_repeats_bit_for_bit_whatever_the_workers(
     tiny: Network,
     train: Labelled,
     validation: Labelled,
@@ -169,7 +172,6 @@ def test_repeats_bit_for_bit_whatever_came_before(
     uninterrupted: Training,
     workers: int,
 ) -> None:
-    torch.rand(5)
     assert same(run(tiny, train, validation, tmp_path / "checkpoints", workers=workers), uninterrupted)
 
 
@@ -178,6 +180,55 @@ def test_another_seed_trains_otherwise(
 ) -> None:
     one, other = (run(tiny, train, validation, tmp_path / str(seed), seed=seed, epochs=1) for seed in (0, 1))
     assert not same(one, other)
+
+
+def test_the_moving_average_is_kept_and_trains_nothing(
+    tiny: Network, train: Labelled, validation: Labelled, tmp_path: Path, uninterrupted: Training
+) -> None:
+    last = run(tiny, train, validation, tmp_path / "checkpoints", ema_decay=0.0)
+    ours, theirs = ([epoch["train_loss"] for epoch in training.history] for training in (last, uninterrupted))
+    assert ours == theirs
+    assert any(
+        not torch.equal(tensor, weights(uninterrupted)[name]) for name, tensor in weights(last).items()
+    )
+
+
+def test_every_epoch_draws_its_own_crops(
+    tiny: Network, train: Labelled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fewer = Labelled(train.files[:18], train.labels[:18])
+    module = RetrievalModule(fresh(tiny), 3, SETTINGS, seed=0, judge=leave_one_out_map_at_r)
+    epochs = []
+    for epoch in (0, 1, 1):
+        monkeypatch.setattr(RetrievalModule, "current_epoch", epoch)
+        epochs.append(Crops(fewer, module, LIMIT))
+    first, second, again = epochs
+    # Sizes 8, 8 and 2, half balanced: 7.2, 7.2 and 3.6 of 18.
+    assert np.bincount(fewer.labels[first.order]).tolist() == [7, 7, 4]
+    assert not np.array_equal(first.order, second.order)
+    assert not np.array_equal(first.seeds, second.seeds)
+    assert len(set(first.seeds)) == len(first)
+    for position in range(len(second)):
+        assert torch.equal(second[position][0], again[position][0])
+        assert second[position][1] == fewer.labels[second.order[position]]
+
+
+def test_a_run_draws_anew_for_each_epoch(
+    tiny: Network, train: Labelled, validation: Labelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+
+    def spy(labels: Labels, balance: float, seed: Sequence[int]) -> Labels:
+        drawn.append(list(seed))
+        return draw_epoch(labels, balance, seed)
+
+    monkeypatch.setattr("ris.encoder.training.draw_epoch", spy)
+    run(tiny, train, validation, tmp_path / "checkpoints", seed=5)
+    assert [seed for number, seed in enumerate(drawn) if seed not in drawn[:number]] == [
+        [5, 0],
+        [5, 1],
+        [5, 2],
+    ]
 
 
 def test_validation_that_cannot_judge_is_refused(
@@ -341,65 +392,3 @@ def test_a_checkpoint_with_code_in_it_does_not_run(
     with pytest.raises(pickle.UnpicklingError):
         run(tiny, train, validation, tmp_path / "checkpoints")
     assert not (tmp_path / "ran").exists()
-
-
-def test_cosine_classifier_against_a_plain_loop() -> None:
-    torch.manual_seed(0)
-    classifier = CosineClassifier(5, 3, temperature=0.2)
-    vectors = torch.randn(4, 5) * torch.tensor([[0.1], [1.0], [10.0], [100.0]])
-    scores = classifier(vectors).detach().numpy()
-    weight = classifier.weight.detach().numpy()
-    for row, vector in enumerate(vectors.numpy()):
-        for label, direction in enumerate(weight):
-            cosine = np.dot(vector, direction) / np.linalg.norm(vector) / np.linalg.norm(direction)
-            assert scores[row, label] == pytest.approx(cosine / 0.2, abs=1e-5)
-
-
-LABELS = np.repeat([0, 1, 2], [4, 16, 64])
-
-
-@pytest.mark.parametrize(
-    ("balance", "counts"),
-    [
-        (0.0, [4, 16, 64]),
-        # Square roots 2, 4 and 8 of 14, times 84.
-        (0.5, [12, 24, 48]),
-        (1.0, [28, 28, 28]),
-    ],
-)
-def test_an_epoch_draws_classes_by_the_power_of_their_size(balance: float, counts: list[int]) -> None:
-    rows = draw_epoch(LABELS, balance, seed=[0, 0])
-    assert np.bincount(LABELS[rows]).tolist() == counts
-    for label, quota in enumerate(counts):
-        members = np.flatnonzero(np.equal(LABELS, label))
-        times = np.bincount(rows, minlength=len(LABELS))[members]
-        assert set(times) <= {quota // len(members), -(-quota // len(members))}
-
-
-def test_an_epoch_keeps_its_length_where_shares_are_no_whole_numbers() -> None:
-    labels = np.array([5, 1, 1, 5, 5, 9, 1, 5, 9, 5, 5])
-    rows = draw_epoch(labels, 0.5, seed=[3])
-    assert len(rows) == len(labels)
-    # Sizes 3, 6 and 2: 1.73, 2.45 and 1.41 of 5.60, times 11, are 3.41, 4.81 and 2.78; bounds 3.41 and 8.22.
-    assert [int((labels[rows] == label).sum()) for label in (1, 5, 9)] == [3, 5, 3]
-
-
-def test_an_epoch_is_drawn_by_its_seed() -> None:
-    one, again, other = (draw_epoch(LABELS, 0.5, seed=[0, epoch]) for epoch in (1, 1, 2))
-    assert np.array_equal(one, again)
-    assert not np.array_equal(one, other)
-    assert set(one[LABELS[one] == 2]) != set(other[LABELS[other] == 2])
-    assert np.abs(np.diff(LABELS[one])).sum() > 20  # classes are mixed
-
-
-@pytest.mark.parametrize(
-    ("step", "factor"),
-    [(0, 0.25), (1, 0.5), (3, 1.0), (4, 1.0), (8, (1 + 0.5**0.5) / 2), (12, 0.5), (20, 0.0), (25, 0.0)],
-)
-def test_learning_rate_rises_straight_and_falls_as_a_cosine(step: int, factor: float) -> None:
-    assert warmup_cosine(step, steps=20, warmup_share=0.2) == pytest.approx(factor, abs=1e-12)
-
-
-def test_learning_rate_without_warm_up_starts_at_the_top() -> None:
-    assert [warmup_cosine(step, 3, 0.0) for step in (0, 1)] == [1.0, 1.0]
-    assert warmup_cosine(0, 1, 0.0) == 1.0
