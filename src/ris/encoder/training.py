@@ -203,8 +203,8 @@ def finetune(
 ) -> Training:
     """Fine-tune an encoder, keeping the weights of the epoch that retrieves best on validation.
 
-    Interrupted at any point and called again with the same arguments, it goes on from the last finished
-    epoch and ends with the same weights as a run that was never interrupted.
+    Interrupted at any point and called again with the same arguments, it goes on from the last checkpoint,
+    which is that of the best epoch so far, and ends with the same weights as a run never interrupted.
 
     Args:
         encoder: where to start from; its module is changed.
