@@ -6,14 +6,13 @@ BIN := $(CURDIR)/.venv/bin
 # PyTorch's own CPU builds, which are smaller: make TORCH_INDEX=https://download.pytorch.org/whl/cpu ...
 TORCH_INDEX ?=
 export PATH := $(BIN):$(PATH)
-# ANNOY is compiled here, and not taken from pip's cache, so that it runs on other processors as well.
-export ANNOY_COMPILER_ARGS := -O3,-ffast-math,-fno-associative-math,-std=c++14
 export DVC_NO_ANALYTICS := 1
 
 setup: .venv/installed
 
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
+# ANNOY is compiled for this processor: a wheel that lies in pip's cache may be for another one, and crash.
 	awk '/^[a-z]/ {keep = /^annoy==/} keep' requirements.lock > .venv/annoy.lock
 	$(BIN)/pip install --quiet --no-cache-dir --no-deps --require-hashes -r .venv/annoy.lock
 ifeq ($(TORCH_INDEX),)
