@@ -1,6 +1,8 @@
+import resource
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -116,3 +118,19 @@ def refused(invoke: Callable[..., CompletedProcess[str]]) -> Callable[..., str]:
         return ended.stderr.removeprefix("error: ").rstrip("\n")
 
     return refused
+
+
+@pytest.fixture(scope="session")
+def full_disk() -> Callable[[], AbstractContextManager[None]]:
+    """While it is entered, no file grows beyond 4 KB, which ends a write as a full disk does."""
+
+    @contextmanager
+    def limited() -> Iterator[None]:
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    return limited

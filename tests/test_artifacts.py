@@ -3,8 +3,8 @@ import hashlib
 import json
 import os
 import pickle
-import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ris import artifacts
 from ris.artifacts import writing
 from ris.errors import RisError
 
+FullDisk = Callable[[], AbstractContextManager[None]]
 TABLE = pd.DataFrame(
     {
         "path": ["ant/1.jpg", "süß/2.jpg"],
@@ -257,18 +258,10 @@ def test_a_shape_that_no_memory_holds_is_refused(tmp_path: Path) -> None:
         artifacts.read_array(path)
 
 
-@pytest.fixture
-def _full_disk() -> Iterator[None]:
-    """No file grows beyond 4 KB, which ends a write as a full disk does."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
-@pytest.mark.usefixtures("_full_disk")
 @pytest.mark.parametrize("name", WRITERS)
-def test_a_full_disk_is_told_as_such_and_leaves_the_old_file(name: str, tmp_path: Path) -> None:
+def test_a_full_disk_is_told_as_such_and_leaves_the_old_file(
+    name: str, tmp_path: Path, full_disk: FullDisk
+) -> None:
     path = tmp_path / name
     path.write_text("old")
     large = np.random.default_rng(0).random((5000, 2))
@@ -276,7 +269,7 @@ def test_a_full_disk_is_told_as_such_and_leaves_the_old_file(name: str, tmp_path
         ".json": lambda: artifacts.write_json(path, large.tolist()),
         ".npy": lambda: artifacts.write_array(path, large),
     }.get(path.suffix, lambda: artifacts.write_table(path, pd.DataFrame(large, columns=["a", "b"])))
-    with pytest.raises(OSError, match="File too large") as caught:
+    with full_disk(), pytest.raises(OSError, match="File too large") as caught:
         write()
     assert caught.value.errno == errno.EFBIG
     assert tree(tmp_path) == {".": None, name: "old"}

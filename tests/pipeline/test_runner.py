@@ -2,7 +2,6 @@ import contextlib
 import errno
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from ris.stages.clean import clean
 
 Invoke = Callable[..., CompletedProcess[str]]
 Refused = Callable[..., str]
+FullDisk = Callable[[], contextlib.AbstractContextManager[None]]
 
 # Writes out/, and while ./hold exists it stays in the middle of that. Lightning, too, has its own idea of
 # what to do when it is interrupted.
@@ -275,22 +275,12 @@ def test_a_run_that_fails_gives_its_tree_free(invoke: Invoke, refused: Refused) 
     assert invoke(idle).returncode == 0
 
 
-@pytest.fixture
-def _full_disk() -> Iterator[None]:
-    """No file grows beyond 4 KB, which ends a write as a full disk does."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
 def write_text(path: Path, text: str) -> None:
     with writing(path) as fresh:
         fresh.mkdir()
         (fresh / "part").write_text(text)
 
 
-@pytest.mark.usefixtures("_full_disk")
 @pytest.mark.parametrize(
     "write",
     [
@@ -302,11 +292,16 @@ def write_text(path: Path, text: str) -> None:
     ids=["array", "table", "json", "folder"],
 )
 def test_a_full_disk_is_told_in_one_sentence(
-    write: Callable[[Path], None], tree: Path, refused: Refused
+    write: Callable[[Path], None], tree: Path, refused: Refused, full_disk: FullDisk
 ) -> None:
     (tree / "out.parquet").write_text("old")
     before = files(tree)
-    sentence = refused(lambda _, tree: write(tree.write("out.parquet")))
+
+    def stage(_params: Params, tree: Tree) -> None:
+        with full_disk():
+            write(tree.write("out.parquet"))
+
+    sentence = refused(stage)
     assert sentence == "No space left to write the artefacts; free some and run again."
     assert files(tree) == before
 
