@@ -2,7 +2,6 @@
 
 import logging
 import math
-import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -136,6 +135,13 @@ class RetrievalModule(pl.LightningModule):
         self.history = checkpoint["history"]
 
 
+class StillStopped(EarlyStopping):
+    """Early stopping that a run taken up again after its end does not forget."""
+
+    def on_train_start(self, trainer: pl.Trainer, _module: pl.LightningModule) -> None:
+        trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
+
+
 class Crops(Dataset[tuple[Tensor, int]]):
     """One epoch of training pictures: which, in which order and how changed follows from the seed alone."""
 
@@ -203,13 +209,13 @@ def finetune(
 ) -> Training:
     """Fine-tune an encoder, keeping the weights of the epoch that retrieves best on validation.
 
-    Interrupted at any point and called again with the same arguments, it goes on from the last checkpoint,
-    which is that of the best epoch so far, and ends with the same weights as a run never interrupted.
+    Interrupted at any point and called again with the same arguments, it goes on from the last epoch and ends
+    with the same weights as a run never interrupted; called again after its end, it trains no more.
 
     Args:
         encoder: where to start from; its module is changed.
         judge: scores validation vectors; higher is better.
-        checkpoints: folder of the unfinished run; removed when the run is complete.
+        checkpoints: folder of the run, for the caller to remove once the encoder is safe elsewhere.
 
     Raises:
         RisError: validation cannot judge, or a picture cannot be read any more.
@@ -227,8 +233,9 @@ def finetune(
     module = RetrievalModule(encoder, classes, settings, seed, judge)
     score = "validation_score"
     callbacks: list[Callback] = [
-        ModelCheckpoint(checkpoints, "best", score, mode="max", save_last=True, enable_version_counter=False),
-        EarlyStopping(score, mode="max", patience=settings.patience),
+        ModelCheckpoint(checkpoints, "best", score, mode="max", enable_version_counter=False),
+        ModelCheckpoint(checkpoints, "last", enable_version_counter=False),
+        StillStopped(score, mode="max", patience=settings.patience),
     ]
     if settings.ema_decay > 0:
         callbacks.append(EMAWeightAveraging(decay=settings.ema_decay))
@@ -253,7 +260,6 @@ def finetune(
         raise SystemExit(0)
     best = torch.load(checkpoints / "best.ckpt", map_location="cpu", weights_only=True)
     module.load_state_dict(best["state_dict"])
-    shutil.rmtree(checkpoints, ignore_errors=True)
     return Training(Encoder(encoder.network, module.body.cpu().eval()), module.history)
 
 
