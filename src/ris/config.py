@@ -210,6 +210,15 @@ class IndexAnnoy(Section):
     """Nodes inspected a query; -1 is ANNOY's own choice, k times n_trees."""
 
 
+class Unseen(Section):
+    """The question of classes that training has not seen."""
+
+    classes: Positive
+    """Classes held out of a training."""
+    draws: Annotated[int, Field(ge=0)]
+    """Trainings, each without other classes; 0 leaves the question out."""
+
+
 class Evaluate(Section):
     """What is measured and shown."""
 
@@ -258,6 +267,7 @@ class Params(Section):
     extract: Extract
     pca: Pca
     index_annoy: IndexAnnoy
+    unseen: Unseen
     evaluate: Evaluate
     tsne: Tsne
 

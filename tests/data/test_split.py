@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from ris.data.split import check_split, split
+from ris.data.split import check_split, hold_out, split
 from ris.errors import RisError
 
 
@@ -101,3 +101,50 @@ def test_validation_is_a_side_of_its_own() -> None:
 def test_unfit_splits_are_refused(parts: list[str], labels: list[str], message: str) -> None:
     with pytest.raises(RisError, match=message):
         check_split(parts, np.arange(len(parts)), labels)
+
+
+def named(sizes: list[int]) -> list[str]:
+    return [f"class_{number:02d}" for number, size in enumerate(sizes) for _ in range(size)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_classes_are_held_out_from_every_size(seed: int) -> None:
+    sizes = list(range(10, 110, 5))
+    labels = named(sizes)
+    held = hold_out(labels, np.arange(len(labels)), 5, [seed, 0])
+    numbers = sorted(int(name[-2:]) for name in held)
+    # Twenty classes of rising size in five strata of four.
+    assert [number // 4 for number in numbers] == [0, 1, 2, 3, 4]
+
+
+def test_draws_repeat_and_differ() -> None:
+    labels = named([20] * 30)
+    groups = np.arange(len(labels))
+    draws = [hold_out(labels, groups, 6, [0, draw]) for draw in (0, 0, 1)]
+    assert draws[0] == draws[1] != draws[2]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_twins_are_held_out_together_or_not_at_all(seed: int) -> None:
+    labels = named([20] * 10)
+    groups = np.arange(len(labels))
+    groups[20:23] = groups[60:63]  # three of 20 pictures of class 1 stand in class 3 too
+    groups[100] = groups[140]  # one picture makes no twins of classes 5 and 7
+    held = hold_out(labels, groups, 4, [seed, 0])
+    assert len(held) == 4
+    assert ("class_01" in held) == ("class_03" in held)
+
+
+def test_one_stray_near_copy_ties_no_classes() -> None:
+    labels = named([20] * 10)
+    groups = np.arange(len(labels))
+    groups[100] = groups[140]
+    draws = [hold_out(labels, groups, 4, [seed, 0]) for seed in range(40)]
+    assert any(("class_05" in held) != ("class_07" in held) for held in draws)
+
+
+def test_two_classes_must_be_left() -> None:
+    labels = named([20] * 5)
+    assert len(hold_out(labels, np.arange(100), 3, [0])) == 3
+    with pytest.raises(RisError, match=r"`unseen.classes` is 4, but of 5 classes"):
+        hold_out(labels, np.arange(100), 4, [0])

@@ -72,6 +72,8 @@ def context(tmp_path: Path) -> Context:
         ),
         headline=("finetuned", "knn_pca"),
         same_class={"finetuned": metrics(0.0), "pretrained": metrics(-0.2)},
+        unseen_class={},
+        unseen_classes=0,
         capped={"precision@10": 37},
         latency={
             "search": {
@@ -222,6 +224,23 @@ def test_every_figure_is_on_the_page(context: Context) -> None:
         "37 of 1,735 queries",
     ):
         assert words in text
+
+
+def test_unseen_classes_have_a_section_of_their_own(context: Context) -> None:
+    assert 'id="unseen"' not in render(context)
+    one = {**score(0.611), "macro_by_draw": [0.501, 0.502, 0.533]}
+    metrics = dict.fromkeys(("precision@1", "precision@10", "mAP@R"), one)
+    asked = dataclasses.replace(
+        context,
+        unseen_class={name: {"knn_pca": metrics} for name in ("finetuned", "pretrained")},
+        unseen_classes=21,
+    )
+    page = render(asked)
+    section = page.partition('<h2 id="unseen">')[2].partition("</section>")[0]
+    assert "3 times 21 other classes were held out" in section
+    assert "fine-tuned 0.501, 0.502, 0.533" in section
+    assert section.count("0.611<small>0.600") == 6
+    assert 'href="#unseen"' in page
 
 
 def test_the_first_sentence_is_the_answer(context: Context) -> None:

@@ -77,6 +77,8 @@ def overrides(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         "extract.workers=1",
         "pca.n_components=16",
         "index_annoy.n_trees=5",
+        "unseen.classes=1",
+        "unseen.draws=1",
         "evaluate.bootstrap=50",
         "evaluate.k=[1,5]",
         "evaluate.latency_k=5",
@@ -99,13 +101,15 @@ def tree(tmp_path_factory: pytest.TempPathFactory, overrides: list[str]) -> Path
 
 
 def test_all_is_made_and_of_the_right_shape(tree: Path) -> None:
-    same_class = json.loads((tree / "reports/metrics.json").read_text())["same_class"]
-    assert set(same_class) == {"finetuned", "pretrained"}
-    for encoder in same_class.values():
+    questions = json.loads((tree / "reports/metrics.json").read_text())
+    assert set(questions) == {"same_class", "unseen_class"}
+    same_class = questions["same_class"]
+    for encoder in (encoder for question in questions.values() for encoder in question.values()):
         assert set(encoder) == {"knn", "knn_pca", "annoy", "annoy_pca"}
         for metrics in encoder.values():
             low, high = metrics["precision@5"]["macro_ci95"]
             assert 0 <= low <= metrics["precision@5"]["macro"] <= high <= 1
+    assert all(set(question) == {"finetuned", "pretrained"} for question in questions.values())
     assert np.load(tree / "data/features/finetuned.npy").shape == (CLASSES * PICTURES, 2048)
     assert np.load(tree / "data/features_pca/pretrained.npy").shape == (CLASSES * PICTURES, 16)
     page = (tree / "reports/index.html").read_text()

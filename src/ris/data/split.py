@@ -10,6 +10,8 @@ from scipy import sparse
 
 from ris.errors import RisError
 
+TWIN_SHARE = 0.1
+"""Share of a class's pictures with a near-copy in another class that makes the two one kind."""
 MIN_LEFT = 2
 """Pictures of a class that a draw leaves behind, and that validation gets where the class has enough."""
 
@@ -51,6 +53,48 @@ def split(
 
     part = np.where(query, "query", np.where(validation, "validation", "train"))
     return part[group_ids]
+
+
+def hold_out(labels: Sequence[str], groups: npt.NDArray[Any], count: int, seed: Sequence[int]) -> list[str]:
+    """Draw classes to be held out of a training, one from each of `count` strata of class size.
+
+    Classes that show the same photographs come together: where a tenth of the smaller one's pictures have a
+    near-copy in the other. So one class fewer or more than `count` may be drawn.
+
+    Args:
+        labels: class of each picture, (N,).
+        groups: near-duplicate group of each picture, (N,) integer.
+        count: classes to hold out.
+        seed: of the draw.
+
+    Returns:
+        The names, sorted.
+
+    Raises:
+        RisError: fewer than two classes would be left to train on.
+    """
+    classes, label_ids, sizes = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)
+    group_ids = np.unique(groups, return_inverse=True)[1]
+    member = sparse.csr_matrix((np.ones(len(label_ids)), (group_ids, label_ids))) > 0
+    shared = (member.T.astype(int) @ member.astype(int)).toarray()
+    linked = shared >= TWIN_SHARE * np.minimum.outer(sizes, sizes)
+    n_units, unit_of = sparse.csgraph.connected_components(linked, directed=False)
+    if count > n_units - 2:
+        raise RisError(
+            f"`unseen.classes` is {count}, but of {n_units} classes with different pictures at least two "
+            "must be left to train on; lower it, or set `unseen.draws=0`."
+        )
+    rng = np.random.default_rng(seed)
+    members = np.bincount(unit_of)
+    by_size = np.argsort(np.bincount(unit_of, weights=sizes) / members, kind="stable")
+    drawn = [int(rng.choice(stratum)) for stratum in np.array_split(by_size, count)]
+    while (excess := int(members[drawn].sum()) - count) > 0:
+        spare = [unit for unit in drawn if members[unit] <= excess]
+        if not spare:
+            break
+        drawn.remove(int(rng.choice(spare)))
+    held: list[str] = classes[np.isin(unit_of, drawn)].tolist()
+    return held
 
 
 def check_split(splits: Sequence[str], groups: npt.NDArray[Any], labels: Sequence[str]) -> None:

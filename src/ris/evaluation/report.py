@@ -81,6 +81,10 @@ class Context:
     """Encoder and index that the first sentence is about."""
     same_class: Mapping[str, Any]
     """Encoder, index, metric, then `micro`, `macro`, their `_ci95` and `n`, as in metrics.json."""
+    unseen_class: Mapping[str, Any]
+    """The same over classes that the encoder was not trained on, with `macro_by_draw`; or empty."""
+    unseen_classes: int
+    """How many classes each draw holds out."""
     capped: Mapping[str, int]
     """For `precision@k`: how many queries have fewer than k right answers in the gallery."""
     latency: Mapping[str, Any]

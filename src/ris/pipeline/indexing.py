@@ -23,7 +23,7 @@ def build_indexes(
     costs: dict[str, Any] = {}
     for name in names:
         costs[name] = {}
-        for encoder in layout.ENCODERS:
+        for encoder in layout.searched_encoders(params.unseen.draws):
             vectors = read_space(params, tree, catalog, encoder, layout.projected(name))[catalog.gallery]
             start = time.perf_counter()
             index = kind.build(vectors, catalog.gallery, settings, params.seed)

@@ -1,19 +1,30 @@
 """What `evaluate` asks: every query of every index, and the lists of where the answers fail."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import pandas as pd
 
 from ris.artifacts import write_table
-from ris.config import Params
+from ris.config import Evaluate, Params
 from ris.data.split import check_split
 from ris.evaluation import tables
-from ris.evaluation.intervals import Summary
+from ris.evaluation.intervals import Summary, retrieval_summary
 from ris.evaluation.judgement import Judged, SameClass, judge
 from ris.pipeline import layout
 from ris.pipeline.inputs import Catalog, read_index, read_space
 from ris.pipeline.layout import Tree
+from ris.pipeline.unseen import check_unseen, held_out
 
 SHOWN_ENCODER = "finetuned"
 SHOWN_INDEX = "knn_pca"
+
+
+class PooledSummary(Summary):
+    """A metric over the queries of all draws."""
+
+    macro_by_draw: list[float]
+    """The macro average of each draw, in their order."""
 
 
 def ask(params: Params, tree: Tree, catalog: Catalog) -> tuple[SameClass, dict[str, dict[str, Judged]]]:
@@ -29,6 +40,52 @@ def ask(params: Params, tree: Tree, catalog: Catalog) -> tuple[SameClass, dict[s
     return question, judged
 
 
+def ask_unseen(
+    params: Params, tree: Tree, catalog: Catalog
+) -> dict[str, dict[str, dict[str, PooledSummary]]] | None:
+    """Ask the queries of the classes that each draw holds out, against the whole gallery.
+
+    Returns:
+        Encoder -> index -> metric -> averages over all draws; None where no classes were held out.
+
+    Raises:
+        RisError: an encoder or its PCA has seen what it must not know.
+    """
+    groups = catalog.table["group"].to_numpy()
+    settings = params.evaluate
+    asked: dict[str, dict[str, list[tuple[SameClass, Judged]]]] = {}
+    for draw in range(params.unseen.draws):
+        queries = held_out(params, catalog, draw).queries
+        question = SameClass.of(queries, catalog.gallery, catalog.labels, groups)
+        for base in layout.ENCODERS:
+            encoder = layout.unseen(base, draw)
+            check_unseen(params, tree, catalog, encoder, draw)
+            for name, one in judge_encoder(params, tree, catalog, question, encoder).items():
+                asked.setdefault(base, {}).setdefault(name, []).append((question, one))
+    return {
+        encoder: {name: pooled(answers, settings, params.seed) for name, answers in found.items()}
+        for encoder, found in asked.items()
+    } or None
+
+
+def pooled(
+    answers: Sequence[tuple[SameClass, Judged]], settings: Evaluate, seed: int
+) -> dict[str, PooledSummary]:
+    """Average over several draws: a class that two of them hold out counts as two."""
+    labels = np.concatenate(
+        [(one.labels.max() + 1) * draw + one.query_labels for draw, (one, _) in enumerate(answers)]
+    )
+    n_relevant = np.concatenate([question.n_relevant for question, _ in answers])
+    values = {
+        name: np.concatenate([judged.values[name] for _, judged in answers]) for name in answers[0][1].values
+    }
+    summary = retrieval_summary(values, labels, n_relevant, settings.k, settings.bootstrap, seed)
+    return {
+        name: {**one, "macro_by_draw": [judged.summary[name]["macro"] for _, judged in answers]}
+        for name, one in summary.items()
+    }
+
+
 def judge_encoder(
     params: Params, tree: Tree, catalog: Catalog, question: SameClass, encoder: str
 ) -> dict[str, Judged]:
@@ -39,7 +96,7 @@ def judge_encoder(
         vectors = read_space(params, tree, catalog, encoder, layout.projected(name))
         search = read_index(tree, catalog, name, encoder, vectors.shape[1]).search
         exact = judged[layout.exact(name)].nearest if layout.exact(name) != name else None
-        asked = vectors[catalog.queries]
+        asked = vectors[question.queries]
         judged[name] = judge(search, asked, question, settings.k, settings.bootstrap, params.seed, exact)
     return judged
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 STAGES = ("fetch", "clean", "finetune", "extract", "pca", "index_knn", "index_annoy", "tsne", "evaluate")
 ENCODERS = ("finetuned", "pretrained")
+"""What is judged; each also without the classes of a draw, see `unseen`."""
 EXACT_INDEXES = ("knn", "knn_pca")
 APPROXIMATE_INDEXES = ("annoy", "annoy_pca")
 INDEXES = {**dict.fromkeys(EXACT_INDEXES, "exact"), **dict.fromkeys(APPROXIMATE_INDEXES, "annoy")}
@@ -16,6 +17,7 @@ CATALOG = "data/catalog.parquet"
 REJECTED = "data/rejected.parquet"
 PRETRAINED = "models/pretrained"
 FINETUNED = "models/encoder"
+UNSEEN = "models/unseen"
 LEARNING_CURVES = "reports/learning_curves.csv"
 LEARNING_CURVES_PICTURE = "reports/learning_curves.png"
 EXPLAINED_VARIANCE = "reports/explained_variance.png"
@@ -37,19 +39,53 @@ LATENCY = "reports/latency.json"
 REPORT = "reports/index.html"
 
 
+def unseen(encoder: str, draw: int) -> str:
+    """Name of an encoder that knows nothing of the classes that a draw holds out.
+
+    The pre-trained network is the same one then; only its PCA is fitted without them.
+    """
+    return f"{encoder}_unseen{draw}"
+
+
+def embedding_encoders(draws: int) -> list[str]:
+    """Every encoder that has vectors of its own."""
+    return [*ENCODERS, *(unseen("finetuned", draw) for draw in range(draws))]
+
+
+def searched_encoders(draws: int) -> dict[str, int | None]:
+    """Every encoder that is searched by, and the draw whose classes it must not know."""
+    searched: dict[str, int | None] = dict.fromkeys(ENCODERS)
+    return searched | {unseen(name, draw): draw for draw in range(draws) for name in ENCODERS}
+
+
 def encoder(name: str) -> str:
-    """Folder of an encoder, `finetuned` or `pretrained`."""
-    return {"finetuned": FINETUNED, "pretrained": PRETRAINED}[name]
+    """Folder of an encoder's network."""
+    base, _, draw = name.partition("_unseen")
+    if base == "pretrained":
+        return PRETRAINED
+    return f"{UNSEEN}/{draw}" if draw else FINETUNED
 
 
 def features(encoder: str, projected: bool = False) -> str:
     """Array of an encoder's vectors: (N, D) as the network gives them, or (N, d) after PCA."""
-    return f"data/features{'_pca' if projected else ''}/{encoder}.npy"
+    if projected:
+        return f"data/features_pca/{encoder}.npy"
+    return f"data/features/{'pretrained' if encoder.startswith('pretrained') else encoder}.npy"
 
 
 def projection(encoder: str) -> str:
     """The PCA fitted on an encoder's gallery vectors."""
     return f"models/pca/{encoder}.npz"
+
+
+def rows_trained_on(encoder: str) -> str:
+    """Which pictures training saw, for an encoder that must not know some."""
+    return f"{UNSEEN}/{encoder.partition('_unseen')[2]}.json"
+
+
+def rows_fitted_to(encoder: str) -> str:
+    """Which pictures the PCA saw, for an encoder that must not know some."""
+    return f"models/pca/{encoder}.json"
 
 
 def index(name: str, encoder: str) -> str:

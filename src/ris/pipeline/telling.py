@@ -34,10 +34,8 @@ PICTURES = {
     "per_class": (layout.PER_CLASS_PICTURE, "mAP@R of every class, before and after fine-tuning."),
     "confusions": (layout.CONFUSIONS_PICTURE, "Classes that are most often found in place of another."),
 }
-NOT_MEASURED = (
-    "Classes that training has never seen.",
-    "Finding the same picture after an edit, or saying that it is not here.",
-)
+UNSEEN_NOT_MEASURED = "Classes that training has never seen: set `unseen.draws`."
+NOT_MEASURED = ("Finding the same picture after an edit, or saying that it is not here.",)
 LIBRARIES = ("torch", "torchvision", "timm", "pytorch-lightning", "scikit-learn", "annoy", "numpy", "pillow")
 
 
@@ -103,7 +101,7 @@ def told(
     params: Params,
     tree: Tree,
     catalog: Catalog,
-    metrics: Mapping[str, Any],
+    questions: Mapping[str, Any],
     costs: Mapping[str, Any],
     lists: Mapping[str, pd.DataFrame],
     sample: Sequence[Picture],
@@ -111,12 +109,15 @@ def told(
 ) -> Context:
     """Gather all that the page says."""
     encoder, index = headline
+    metrics = questions["same_class"]
     summaries = metrics[encoder][index]
     return Context(
         data=_data(params, tree, catalog),
         run=_run(params, tree),
         headline=headline,
         same_class=metrics,
+        unseen_class=questions.get("unseen_class", {}),
+        unseen_classes=params.unseen.classes,
         capped={name: one["capped_queries"] for name, one in summaries.items() if "capped_queries" in one},
         latency=costs,
         per_class=lists[layout.PER_CLASS],
@@ -174,5 +175,5 @@ def _run(params: Params, tree: Tree) -> RunSummary:
         processor=torch.cpu.get_capabilities().get("cpu_name") or platform.machine(),
         cores=os.cpu_count() or 1,
         versions={"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
-        not_measured=NOT_MEASURED,
+        not_measured=NOT_MEASURED if params.unseen.draws else (UNSEEN_NOT_MEASURED, *NOT_MEASURED),
     )

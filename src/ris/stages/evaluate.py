@@ -5,7 +5,14 @@ from ris.config import Params
 from ris.evaluation.report import render
 from ris.pipeline import layout
 from ris.pipeline.inputs import Catalog
-from ris.pipeline.judging import SHOWN_ENCODER, SHOWN_INDEX, ask, summaries, write_lists
+from ris.pipeline.judging import (
+    SHOWN_ENCODER,
+    SHOWN_INDEX,
+    ask,
+    ask_unseen,
+    summaries,
+    write_lists,
+)
 from ris.pipeline.layout import Tree
 from ris.pipeline.runner import run
 from ris.pipeline.telling import draw_neighbours, draw_pictures, told
@@ -17,7 +24,9 @@ def evaluate(params: Params, tree: Tree) -> None:
     catalog = Catalog.read(tree)
     question, judged = ask(params, tree, catalog)
     metrics = summaries(judged)
-    write_json(tree.write(layout.METRICS), {"same_class": metrics})
+    unseen = ask_unseen(params, tree, catalog)
+    questions = {"same_class": metrics} | ({"unseen_class": unseen} if unseen else {})
+    write_json(tree.write(layout.METRICS), questions)
     lists = write_lists(params, tree, catalog, question, judged)
 
     costs = measure_costs(params, tree, catalog)
@@ -27,7 +36,7 @@ def evaluate(params: Params, tree: Tree) -> None:
 
     draw_pictures(tree, metrics, costs, curve, lists, params.evaluate.latency_k)
     sample = draw_neighbours(params, tree, catalog, judged[SHOWN_ENCODER], SHOWN_INDEX)
-    context = told(params, tree, catalog, metrics, costs, lists, sample, (SHOWN_ENCODER, SHOWN_INDEX))
+    context = told(params, tree, catalog, questions, costs, lists, sample, (SHOWN_ENCODER, SHOWN_INDEX))
     with writing(tree.write(layout.REPORT)) as fresh:
         fresh.write_text(render(context))
 

@@ -1,4 +1,4 @@
-"""extract: every picture of the catalog as a vector, by the fine-tuned and the pre-trained encoder."""
+"""extract: every picture of the catalog as a vector, by each fine-tuned encoder and the pre-trained one."""
 
 import time
 
@@ -15,7 +15,7 @@ def extract(params: Params, tree: Tree) -> dict[str, dict[str, float]]:
     """Write (N, D) float32 a encoder, one row a picture; say how many pictures a second were embedded."""
     catalog = Catalog.read(tree)
     speed = {}
-    for name in layout.ENCODERS:
+    for name in layout.embedding_encoders(params.unseen.draws):
         embedder = Encoder.open(tree.read(layout.encoder(name))).embedder(params.extract.precision)
         start = time.perf_counter()
         vectors = embedder.embed_files(

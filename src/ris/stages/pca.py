@@ -1,4 +1,4 @@
-"""pca: a projection a encoder, fitted on the gallery alone."""
+"""pca: a projection for each encoder, fitted on the gallery alone, and on what the encoder may know of it."""
 
 from ris.config import Params
 from ris.data.features import write_features
@@ -7,6 +7,7 @@ from ris.pipeline import layout
 from ris.pipeline.inputs import Catalog, read_space
 from ris.pipeline.layout import Tree
 from ris.pipeline.runner import run
+from ris.pipeline.unseen import held_out, write_rows
 from ris.search.space import Projection
 
 
@@ -14,11 +15,13 @@ def pca(params: Params, tree: Tree) -> None:
     """Write the projections, the projected vectors, and the picture of the variance that they keep."""
     catalog = Catalog.read(tree)
     settings = params.pca
-    for encoder in layout.ENCODERS:
+    for encoder, draw in layout.searched_encoders(params.unseen.draws).items():
         vectors = read_space(params, tree, catalog, encoder, projected=False)
-        projection = Projection.fit(
-            vectors[catalog.gallery], settings.n_components, settings.whiten, settings.normalise
-        )
+        rows = catalog.gallery
+        if draw is not None:
+            rows = held_out(params, catalog, draw).known(rows)
+            write_rows(tree.write(layout.rows_fitted_to(encoder)), rows, catalog)
+        projection = Projection.fit(vectors[rows], settings.n_components, settings.whiten, settings.normalise)
         projection.save(tree.write(layout.projection(encoder)))
         projected = tree.write(layout.features(encoder, projected=True))
         write_features(projected, projection.apply(vectors), catalog.sha256)
