@@ -112,6 +112,7 @@ def test_all_is_made_and_of_the_right_shape(tree: Path) -> None:
     assert all(set(question) == {"finetuned", "pretrained"} for question in questions.values())
     assert np.load(tree / "data/features/finetuned.npy").shape == (CLASSES * PICTURES, 2048)
     assert np.load(tree / "data/features_pca/pretrained.npy").shape == (CLASSES * PICTURES, 16)
+    assert list((tree / ".ris/finetune").iterdir()) == []  # no checkpoint of a finished training
     page = (tree / "reports/index.html").read_text()
     assert f"{same_class['finetuned']['knn_pca']['mAP@R']['macro']:.3f}" in page
 

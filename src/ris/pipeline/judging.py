@@ -55,11 +55,11 @@ def ask_unseen(
     settings = params.evaluate
     asked: dict[str, dict[str, list[tuple[SameClass, Judged]]]] = {}
     for draw in range(params.unseen.draws):
-        queries = held_out(params, catalog, draw).queries
-        question = SameClass.of(queries, catalog.gallery, catalog.labels, groups)
+        held = held_out(params, catalog, draw)
+        question = SameClass.of(held.queries, catalog.gallery, catalog.labels, groups)
         for base in layout.ENCODERS:
             encoder = layout.unseen(base, draw)
-            check_unseen(params, tree, catalog, encoder, draw)
+            check_unseen(tree, catalog, encoder, held)
             for name, one in judge_encoder(params, tree, catalog, question, encoder).items():
                 asked.setdefault(base, {}).setdefault(name, []).append((question, one))
     return {

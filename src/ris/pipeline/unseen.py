@@ -49,24 +49,23 @@ def write_rows(path: Path, rows: Integers, catalog: Catalog) -> None:
     write_json(path, {"catalog": catalog.sha256, "rows": rows.tolist()})
 
 
-def check_unseen(params: Params, tree: Tree, catalog: Catalog, encoder: str, draw: int) -> None:
-    """Check that neither an encoder's training nor its PCA saw a class of the draw, or a near-copy of one.
+def check_unseen(tree: Tree, catalog: Catalog, encoder: str, held: HeldOut) -> None:
+    """Check that neither an encoder's training nor its PCA saw a class held out, or a near-copy of one.
 
     Raises:
         RisError: they did, or learnt from another catalog.
     """
-    hidden = held_out(params, catalog, draw).hidden
     notes = [layout.rows_fitted_to(encoder)]
     if encoder.startswith("finetuned"):
         notes.append(layout.rows_trained_on(encoder))
     for note in map(tree.read, notes):
         learnt = read_json(note)
-        if learnt.get("catalog") != catalog.sha256:
+        if not isinstance(learnt, dict) or learnt.get("catalog") != catalog.sha256:
             raise RisError(f"{note} is of another catalog; run `dvc repro`.")
-        seen = np.intersect1d(learnt["rows"], hidden)
+        seen = np.intersect1d(learnt["rows"], held.hidden)
         if len(seen):
             picture = catalog.table["path"].iloc[int(seen[0])]
             raise RisError(
                 f"{note}: {len(seen)} pictures of classes held out as unseen were learnt from, {picture} "
-                "among them, and the figures would be worthless; run `dvc repro -f finetune pca`."
+                "among them, and the figures would be worthless; run `dvc repro -f`."
             )

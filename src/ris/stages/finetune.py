@@ -31,43 +31,43 @@ COLUMNS = ["epoch", "train_loss", "validation_mAP@R", "learning_rate"]
 def train(params: Params, tree: Tree) -> dict[str, Any]:
     """Write the fine-tuned encoder, its learning curves, and the encoders of the draws."""
     catalog = Catalog.read(tree)
-    with writing(tree.write(layout.UNSEEN)) as fresh:
-        fresh.mkdir()
-        epochs = []
-        for draw in range(params.unseen.draws):
-            held = held_out(params, catalog, draw)
-            rows = held.known(catalog.gallery)
-            trained = _trained(params, tree, catalog, rows)
-            trained.encoder.save(fresh / str(draw))
-            write_rows(fresh / f"{draw}.json", rows, catalog)
-            epochs.append(len(trained.history))
-    trained = _trained(params, tree, catalog, catalog.gallery)
+    pretrained = tree.read(layout.PRETRAINED)
+    known = [held_out(params, catalog, draw).known(catalog.gallery) for draw in range(params.unseen.draws)]
+    unfinished = UNFINISHED / _identity(params, catalog, pretrained)
+    # Nothing is written before the last training: of several processes, only the first comes this far.
+    trained, *without = [
+        _trained(params, catalog, rows, pretrained, unfinished / str(number))
+        for number, rows in enumerate([catalog.gallery, *known])
+    ]
     trained.encoder.save(tree.write(layout.FINETUNED))
     history = pd.DataFrame(trained.history, columns=COLUMNS)
     write_table(tree.write(layout.LEARNING_CURVES), history)
-    shutil.rmtree(UNFINISHED, ignore_errors=True)
-    return {"epochs": len(history), "epochs_unseen": epochs}
+    with writing(tree.write(layout.UNSEEN)) as fresh:
+        fresh.mkdir()
+        for draw, (rows, one) in enumerate(zip(known, without, strict=True)):
+            one.encoder.save(fresh / str(draw))
+            write_rows(fresh / f"{draw}.json", rows, catalog)
+    shutil.rmtree(unfinished, ignore_errors=True)
+    return {"epochs": len(history), "epochs_unseen": [len(one.history) for one in without]}
 
 
-def _trained(params: Params, tree: Tree, catalog: Catalog, rows: Integers) -> Training:
+def _identity(params: Params, catalog: Catalog, pretrained: Path) -> str:
+    """Name all that decides the trainings."""
+    code = checksum(Path(training.__file__))
+    start = checksum(pretrained / "encoder.json")
+    decisive = (params.seed, params.unseen, params.finetune, catalog.sha256, start, code)
+    return hashlib.sha256(repr(decisive).encode()).hexdigest()[:16]
+
+
+def _trained(
+    params: Params, catalog: Catalog, rows: Integers, pretrained: Path, checkpoints: Path
+) -> Training:
     """Train on those of the rows that are for training, validate on the others."""
     numbers = np.unique(catalog.labels[rows], return_inverse=True)[1]
     train, validation = (
         Labelled(catalog.files(rows[chosen]), numbers[chosen])
         for chosen in (np.isin(rows, catalog.rows(split)) for split in ("train", "validation"))
     )
-    pretrained = tree.read(layout.PRETRAINED)
-    code = checksum(Path(training.__file__))
-    pictures = hashlib.sha256(rows.tobytes()).hexdigest()
-    identity = (
-        params.seed,
-        params.finetune,
-        catalog.sha256,
-        pictures,
-        checksum(pretrained / "encoder.json"),
-        code,
-    )
-    unfinished = UNFINISHED / hashlib.sha256(repr(identity).encode()).hexdigest()[:16]
     return finetune(
         Encoder.open(pretrained),
         train,
@@ -76,7 +76,7 @@ def _trained(params: Params, tree: Tree, catalog: Catalog, rows: Integers) -> Tr
         params.seed,
         leave_one_out_map_at_r,
         params.clean.max_pixels,
-        unfinished,
+        checkpoints,
     )
 
 
