@@ -169,7 +169,7 @@ def test_bounds_that_are_allowed() -> None:
         ("backbone.library", "keras", "backbone.library", "'torchvision' or 'timm'"),
         ("backbone.interpolation", "area", "backbone.interpolation", "'bilinear' or 'bicubic'"),
         ("extract.precision", "fp16", "extract.precision", "'auto', 'bf16' or 'fp32'"),
-        ("pca.whiten", "perhaps", "pca.whiten", "valid boolean"),
+        ("pca.whiten", "perhaps", "pca.whiten", "valid number"),
         ("data.source", "", "data.source", "at least 1 character"),
         ("data.background", "noise", "data.background", "valid list"),
         ("data.background", [1], "data.background.0", "valid string"),

@@ -159,6 +159,8 @@ class Finetune(Section):
 
     epochs: Annotated[int, Field(ge=0)]
     """0 keeps the pre-trained network as it is."""
+    frozen_stages: Annotated[int, Field(ge=0)]
+    """Stages from the input on, the stem as the first, that stay as they were pre-trained."""
     batch_size: Annotated[int, Field(ge=2)]
     train_size: Annotated[int, Field(ge=32, le=1024)]
     """Side of a training crop, pixels."""
@@ -197,7 +199,8 @@ class Pca(Section):
         Annotated[int, Field(strict=True, ge=1)] | Share, WrapValidator(_dimensions_or_share)
     ]
     """A number of dimensions, or the share of variance to keep."""
-    whiten: bool
+    whiten: Annotated[float, Field(ge=0.0, le=1.0)]
+    """Directions are divided by their standard deviation to this power: 0 leaves them, 1 whitens."""
     normalise: bool
     """Whether projected vectors are brought to length 1."""
 
@@ -215,8 +218,14 @@ class Unseen(Section):
 
     classes: Positive
     """Classes held out of a training."""
-    draws: Annotated[int, Field(ge=0)]
-    """Trainings, each without other classes; 0 leaves the question out."""
+    draws: tuple[Annotated[int, Field(ge=0)], ...]
+    """Numbers of the draws, each a training of its own without other classes; none leaves it out."""
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "Unseen":
+        if len(set(self.draws)) < len(self.draws):
+            raise ValueError(f"draws {list(self.draws)} name one twice")
+        return self
 
 
 class Evaluate(Section):

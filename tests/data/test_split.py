@@ -111,7 +111,7 @@ def named(sizes: list[int]) -> list[str]:
 def test_classes_are_held_out_from_every_size(seed: int) -> None:
     sizes = list(range(10, 110, 5))
     labels = named(sizes)
-    held = hold_out(labels, np.arange(len(labels)), 5, [seed, 0])
+    held = hold_out(labels, np.arange(len(labels)), 5, draw=0, seed=seed)
     numbers = sorted(int(name[-2:]) for name in held)
     # Twenty classes of rising size in five strata of four.
     assert [number // 4 for number in numbers] == [0, 1, 2, 3, 4]
@@ -120,8 +120,15 @@ def test_classes_are_held_out_from_every_size(seed: int) -> None:
 def test_draws_repeat_and_differ() -> None:
     labels = named([20] * 30)
     groups = np.arange(len(labels))
-    draws = [hold_out(labels, groups, 6, [0, draw]) for draw in (0, 0, 1)]
+    draws = [hold_out(labels, groups, 6, draw, seed=0) for draw in (0, 0, 1)]
     assert draws[0] == draws[1] != draws[2]
+
+
+def test_draws_share_no_class_until_a_stratum_is_used_up() -> None:
+    labels = named([20] * 30)  # six strata of five
+    draws = [hold_out(labels, np.arange(len(labels)), 6, draw, seed=0) for draw in range(6)]
+    assert sorted(name for draw in draws[:5] for name in draw) == sorted(set(labels))
+    assert draws[5] == draws[0]
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -130,7 +137,7 @@ def test_twins_are_held_out_together_or_not_at_all(seed: int) -> None:
     groups = np.arange(len(labels))
     groups[20:23] = groups[60:63]  # three of 20 pictures of class 1 stand in class 3 too
     groups[100] = groups[140]  # one picture makes no twins of classes 5 and 7
-    held = hold_out(labels, groups, 4, [seed, 0])
+    held = hold_out(labels, groups, 4, draw=0, seed=seed)
     assert len(held) == 4
     assert ("class_01" in held) == ("class_03" in held)
 
@@ -139,12 +146,12 @@ def test_one_stray_near_copy_ties_no_classes() -> None:
     labels = named([20] * 10)
     groups = np.arange(len(labels))
     groups[100] = groups[140]
-    draws = [hold_out(labels, groups, 4, [seed, 0]) for seed in range(40)]
+    draws = [hold_out(labels, groups, 4, 0, seed) for seed in range(40)]
     assert any(("class_05" in held) != ("class_07" in held) for held in draws)
 
 
 def test_two_classes_must_be_left() -> None:
     labels = named([20] * 5)
-    assert len(hold_out(labels, np.arange(100), 3, [0])) == 3
+    assert len(hold_out(labels, np.arange(100), 3, draw=0, seed=0)) == 3
     with pytest.raises(RisError, match=r"`unseen.classes` is 4, but of 5 classes"):
-        hold_out(labels, np.arange(100), 4, [0])
+        hold_out(labels, np.arange(100), 4, draw=0, seed=0)

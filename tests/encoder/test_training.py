@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from ris.config import Augment, Finetune, Network
-from ris.encoder.backbone import create
+from ris.encoder.backbone import create, stages
 from ris.encoder.encoder import Encoder, Pictures, has_bf16
 from ris.encoder.training import (
     Crops,
@@ -38,6 +38,7 @@ Labels = npt.NDArray[np.int64]
 LIMIT = 1_000_000
 SETTINGS = Finetune(
     epochs=3,
+    frozen_stages=0,
     batch_size=8,
     train_size=32,
     learning_rate=3e-3,
@@ -191,6 +192,28 @@ def test_the_moving_average_is_kept_and_trains_nothing(
     assert any(
         not torch.equal(tensor, weights(uninterrupted)[name]) for name, tensor in weights(last).items()
     )
+
+
+def test_frozen_stages_stay_as_they_were_and_the_others_learn(
+    tiny: Network, train: Labelled, validation: Labelled, tmp_path: Path
+) -> None:
+    network = tiny.model_copy(update={"model": "resnet18", "dimension": 512})
+    before, trained = (
+        fresh(network).module,
+        run(network, train, validation, tmp_path, epochs=1, frozen_stages=3),
+    )
+    parts = zip(stages(before), stages(trained.encoder.module), strict=True)
+    for number, (old, new) in enumerate(parts):
+        theirs = new.state_dict()
+        changed = [not torch.equal(tensor, theirs[name]) for name, tensor in old.state_dict().items()]
+        assert any(changed) == (number >= 3)
+
+
+def test_a_stage_must_be_left_to_train(
+    tiny: Network, train: Labelled, validation: Labelled, tmp_path: Path
+) -> None:
+    with pytest.raises(RisError, match=r"`finetune.frozen_stages` is 9, but .* has \d stages"):
+        run(tiny, train, validation, tmp_path, frozen_stages=9)
 
 
 def test_every_epoch_draws_its_own_crops(

@@ -17,8 +17,9 @@ def artefacts() -> set[str]:
         for name, value in vars(layout).items()
         if name.isupper() and isinstance(value, str) and "/" in value
     }
-    encoders = {layout.encoder(name) for name in layout.ENCODERS}
-    features = {layout.features(name, space) for name in layout.ENCODERS for space in (False, True)}
+    encoders = {layout.encoder(name) for name in layout.embedding_encoders([0])}
+    features = {layout.features(name) for name in layout.embedding_encoders([0])}
+    features |= {layout.features(name, projected=True) for name in layout.ENCODERS}
     projections = {layout.projection(name) for name in layout.ENCODERS}
     indexes = {layout.index(name, encoder) for name in layout.INDEXES for encoder in layout.ENCODERS}
     timings = {layout.timings(stage) for stage in STAGES}

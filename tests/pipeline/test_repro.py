@@ -78,7 +78,7 @@ def overrides(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         "pca.n_components=16",
         "index_annoy.n_trees=5",
         "unseen.classes=1",
-        "unseen.draws=1",
+        "unseen.draws=[0]",
         "evaluate.bootstrap=50",
         "evaluate.k=[1,5]",
         "evaluate.latency_k=5",

@@ -136,7 +136,7 @@ def test_bad_overrides_are_told_in_one_sentence(
         (("seed: 0", "sead: 0"), "Unknown key `sead`; did you mean `seed`?"),
         (("seed: 0", "seed: 0\nseed: 1"), "duplicate key seed"),
         (("seed: 0", "seed: [0"), "params.yaml is not valid YAML"),
-        (("whiten: false", "whiten: 7"), "Bad value for `pca.whiten`"),
+        (("whiten: 0.0", "whiten: 7"), "Bad value for `pca.whiten`"),
     ],
 )
 def test_a_bad_parameter_file_is_told_in_one_sentence(

@@ -21,7 +21,7 @@ from ris.search.knn import ExactIndex
 from ris.stages.pca import pca
 
 PROJECT = Path(__file__).parents[2]
-CLASSES, PICTURES, DRAWS = 8, 15, 2
+CLASSES, PICTURES, DRAWS = 8, 15, (0, 1)
 FINETUNED = layout.unseen("finetuned", 1)
 
 
@@ -57,7 +57,7 @@ def tree(params: Params, tmp_path: Path) -> Tree:
     for encoder in layout.embedding_encoders(DRAWS):
         vectors = centres[labels] + 2 * rng.standard_normal((len(labels), 12))
         write_features(tree.write(layout.features(encoder)), vectors.astype(np.float32), catalog.sha256)
-    for draw in range(DRAWS):
+    for draw in DRAWS:
         known = held_out(params, catalog, draw).known(catalog.gallery)
         note = tree.write(layout.rows_trained_on(layout.unseen("finetuned", draw)))
         write_rows(note, known, catalog)
@@ -106,7 +106,7 @@ def test_all_draws_are_averaged(params: Params, tree: Tree) -> None:
     one = found["finetuned"]["knn_pca"]["precision@1"]
     # By hand: nearest gallery picture of each query, a class of each draw counting once.
     by_draw, values = [], []
-    for draw in range(DRAWS):
+    for draw in DRAWS:
         vectors = np.load(tree.read(layout.features(layout.unseen("finetuned", draw), projected=True)))
         held = held_out(params, catalog, draw)
         means = []
@@ -126,7 +126,7 @@ def test_all_draws_are_averaged(params: Params, tree: Tree) -> None:
 
 
 def test_no_draws_no_question(params: Params, tree: Tree) -> None:
-    without = params.model_copy(update={"unseen": params.unseen.model_copy(update={"draws": 0})})
+    without = params.model_copy(update={"unseen": params.unseen.model_copy(update={"draws": ()})})
     assert ask_unseen(without, tree, Catalog.read(tree)) is None
 
 

@@ -29,7 +29,7 @@ def test_normalise() -> None:
 
 
 def test_fit_agrees_with_the_eigenvectors_of_the_covariance(features: npt.NDArray[np.float32]) -> None:
-    projection = Projection.fit(features, 3, whiten=False, normalise=False)
+    projection = Projection.fit(features, 3, whiten=0, normalise=False)
     variances, directions = eigenbasis(features)
     np.testing.assert_allclose(projection.mean, features.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(np.abs(np.sum(projection.components * directions[:3], axis=1)), 1, atol=1e-5)
@@ -39,7 +39,7 @@ def test_fit_agrees_with_the_eigenvectors_of_the_covariance(features: npt.NDArra
 
 
 def test_apply_projects_every_vector(features: npt.NDArray[np.float32]) -> None:
-    projection = Projection.fit(features, 3, whiten=False, normalise=False)
+    projection = Projection.fit(features, 3, whiten=0, normalise=False)
     projected = projection.apply(features)
     expected = [
         [(x - projection.mean) @ c for c in projection.components] for x in features.astype(np.float64)
@@ -50,7 +50,7 @@ def test_apply_projects_every_vector(features: npt.NDArray[np.float32]) -> None:
 
 
 def test_all_components_keep_all_distances(features: npt.NDArray[np.float32]) -> None:
-    projected = Projection.fit(features, 8, whiten=False, normalise=False).apply(features)
+    projected = Projection.fit(features, 8, whiten=0, normalise=False).apply(features)
     np.testing.assert_allclose(
         np.linalg.norm(projected[0] - projected, axis=1),
         np.linalg.norm(features[0] - features, axis=1),
@@ -59,15 +59,22 @@ def test_all_components_keep_all_distances(features: npt.NDArray[np.float32]) ->
 
 
 def test_whitening_gives_unit_variance_and_normalising_unit_length(features: npt.NDArray[np.float32]) -> None:
-    whitened = Projection.fit(features, 5, whiten=True, normalise=False).apply(features)
+    whitened = Projection.fit(features, 5, whiten=1, normalise=False).apply(features)
     np.testing.assert_allclose(np.cov(whitened, rowvar=False), np.eye(5), atol=1e-4)
-    unit = Projection.fit(features, 5, whiten=True, normalise=True).apply(features)
+    unit = Projection.fit(features, 5, whiten=1, normalise=True).apply(features)
     np.testing.assert_allclose(unit, whitened / np.linalg.norm(whitened, axis=1, keepdims=True), atol=1e-5)
+
+
+def test_half_whitening_leaves_the_square_root_of_the_spread(features: npt.NDArray[np.float32]) -> None:
+    plain, half = (
+        Projection.fit(features, 5, whiten=power, normalise=False).apply(features) for power in (0, 0.5)
+    )
+    np.testing.assert_allclose(half.std(axis=0, ddof=1), np.sqrt(plain.std(axis=0, ddof=1)), rtol=1e-4)
 
 
 def test_whitening_leaves_out_directions_without_variance(features: npt.NDArray[np.float32]) -> None:
     flat = np.hstack([features[:, :3], features[:, :3]])
-    whitened = Projection.fit(flat, 6, whiten=True, normalise=False).apply(flat)
+    whitened = Projection.fit(flat, 6, whiten=1, normalise=False).apply(flat)
     np.testing.assert_allclose(whitened.std(axis=0, ddof=1), [1, 1, 1, 0, 0, 0], atol=1e-4)
 
 
@@ -76,14 +83,14 @@ def test_a_share_keeps_the_fewest_components_that_reach_it(
     features: npt.NDArray[np.float32], share: float
 ) -> None:
     variances, _ = eigenbasis(features)
-    kept = len(Projection.fit(features, share, whiten=False, normalise=False).components)
+    kept = len(Projection.fit(features, share, whiten=0, normalise=False).components)
     assert variances[:kept].sum() / variances.sum() >= share
     assert variances[: kept - 1].sum() / variances.sum() < share
 
 
 def test_what_cannot_be_fitted_or_projected_is_refused(features: npt.NDArray[np.float32]) -> None:
     def fit(vectors: npt.NDArray[np.float32], n_components: int = 2) -> Projection:
-        return Projection.fit(vectors, n_components, whiten=False, normalise=False)
+        return Projection.fit(vectors, n_components, whiten=0, normalise=False)
 
     with pytest.raises(
         RisError, match=r"^`pca.n_components` is 9, but 60 features of 8 dimensions .* at most 8\.$"
@@ -106,9 +113,9 @@ def test_saving_gives_the_same_bytes_and_loading_the_same_projection(
     features: npt.NDArray[np.float32], tmp_path: Path
 ) -> None:
     first, second = tmp_path / "first.npz", tmp_path / "second.npz"
-    projection = Projection.fit(features, 4, whiten=True, normalise=True)
+    projection = Projection.fit(features, 4, whiten=1, normalise=True)
     projection.save(first)
-    Projection.fit(features.copy(), 4, whiten=True, normalise=True).save(second)
+    Projection.fit(features.copy(), 4, whiten=1, normalise=True).save(second)
     assert first.read_bytes() == second.read_bytes()
     loaded = Projection.load(first)
     np.testing.assert_array_equal(loaded.apply(features), projection.apply(features))
@@ -119,7 +126,7 @@ def test_a_damaged_file_is_refused(features: npt.NDArray[np.float32], tmp_path: 
     path = tmp_path / "pca.npz"
     with pytest.raises(RisError, match="missing"):
         Projection.load(path)
-    Projection.fit(features, 2, whiten=False, normalise=False).save(path)
+    Projection.fit(features, 2, whiten=0, normalise=False).save(path)
     whole = path.read_bytes()
     for damaged in (b"", b"text", whole[:-10], whole[: len(whole) // 2], whole[:300] + b"\xff" + whole[301:]):
         path.write_bytes(damaged)

@@ -55,17 +55,20 @@ def split(
     return part[group_ids]
 
 
-def hold_out(labels: Sequence[str], groups: npt.NDArray[Any], count: int, seed: Sequence[int]) -> list[str]:
+def hold_out(labels: Sequence[str], groups: npt.NDArray[Any], count: int, draw: int, seed: int) -> list[str]:
     """Draw classes to be held out of a training, one from each of `count` strata of class size.
 
-    Classes that show the same photographs come together: where a tenth of the smaller one's pictures have a
-    near-copy in the other. So one class fewer or more than `count` may be drawn.
+    Draws take a class again only once their stratum is used up, so the first few have none in common: what
+    is chosen by one of them is chosen without a look at the others. Classes that show the same photographs
+    come together: where a tenth of the smaller one's pictures have a near-copy in the other. So one class
+    fewer or more than `count` may be drawn.
 
     Args:
         labels: class of each picture, (N,).
         groups: near-duplicate group of each picture, (N,) integer.
         count: classes to hold out.
-        seed: of the draw.
+        draw: number of the draw, from 0.
+        seed: of the order in which classes are drawn.
 
     Returns:
         The names, sorted.
@@ -82,12 +85,13 @@ def hold_out(labels: Sequence[str], groups: npt.NDArray[Any], count: int, seed: 
     if count > n_units - 2:
         raise RisError(
             f"`unseen.classes` is {count}, but of {n_units} classes with different pictures at least two "
-            "must be left to train on; lower it, or set `unseen.draws=0`."
+            "must be left to train on; lower it, or set `unseen.draws=[]`."
         )
     rng = np.random.default_rng(seed)
     members = np.bincount(unit_of)
     by_size = np.argsort(np.bincount(unit_of, weights=sizes) / members, kind="stable")
-    drawn = [int(rng.choice(stratum)) for stratum in np.array_split(by_size, count)]
+    strata = [rng.permutation(stratum) for stratum in np.array_split(by_size, count)]
+    drawn = [int(stratum[draw % len(stratum)]) for stratum in strata]
     while (excess := int(members[drawn].sum()) - count) > 0:
         spare = [unit for unit in drawn if members[unit] <= excess]
         if not spare:

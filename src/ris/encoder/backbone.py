@@ -31,6 +31,18 @@ def create(network: Network) -> nn.Module:
     return module.to(memory_format=torch.channels_last)
 
 
+def stages(module: nn.Module) -> list[nn.Module]:
+    """The parts of an EfficientNet or a ResNet from the input on: the stem, then stage by stage.
+
+    Of another network none is known.
+    """
+    layers = dict(module.named_children())
+    later = [layer for name, layer in layers.items() if name.startswith("layer")]
+    later += layers.get("blocks", nn.Sequential()).children()
+    stem = nn.ModuleList(layers[name] for name in ("conv_stem", "conv1", "bn1") if name in layers)
+    return [stem, *later] if later else []
+
+
 def pretrained_state(network: Network, file: Path) -> dict[str, Tensor]:
     """Read published weights for the network that `create` builds.
 

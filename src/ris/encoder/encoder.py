@@ -20,6 +20,7 @@ from tqdm import tqdm
 from ris.artifacts import checksum, read_json, write_json, writing
 from ris.config import Network
 from ris.data.images import read_image
+from ris.encoder.allocator import reuse_memory
 from ris.encoder.backbone import create
 from ris.encoder.transforms import for_embedding, standardise
 from ris.errors import RisError
@@ -72,6 +73,7 @@ class Encoder:
         Args:
             precision: `bf16`, `fp32`, or `auto` for bf16 where the processor computes in it.
         """
+        reuse_memory()
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         dtype = (
             torch.bfloat16 if precision == "bf16" or (precision == "auto" and has_bf16()) else torch.float32

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import pytorch_lightning as pl
@@ -23,6 +23,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from ris.config import Finetune
 from ris.data.images import read_image
+from ris.encoder.allocator import reuse_memory
+from ris.encoder.backbone import stages
+from ris.encoder.depthwise import quickened
 from ris.encoder.encoder import Encoder, Pictures, has_bf16, worker_errors_told
 from ris.encoder.transforms import for_training, standardise
 from ris.errors import RisError
@@ -75,9 +78,20 @@ class RetrievalModule(pl.LightningModule):
         self.network = encoder.network
         self.head = CosineClassifier(encoder.network.dimension, classes, settings.temperature)
         self.settings, self.seed, self.judge = settings, seed, judge
+        self.frozen = stages(self.body)[: settings.frozen_stages]
+        for layer in self.frozen:
+            layer.requires_grad_(False)
         self.history: list[dict[str, float]] = []
         self._losses: list[Tensor] = []
         self._validated: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.train()
+
+    def train(self, mode: bool = True) -> Self:
+        """As any module's, but a frozen layer's batch statistics stay frozen too."""
+        super().train(mode)
+        for layer in self.frozen:
+            layer.eval()
+        return self
 
     def on_train_epoch_start(self) -> None:
         # An epoch's randomness comes from its number alone: a run that was killed repeats itself exactly.
@@ -118,8 +132,9 @@ class RetrievalModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         settings = self.settings
-        decayed = [weight for weight in self.parameters() if weight.ndim > 1]
-        plain = [weight for weight in self.parameters() if weight.ndim <= 1]
+        trained = [weight for weight in self.parameters() if weight.requires_grad]
+        decayed = [weight for weight in trained if weight.ndim > 1]
+        plain = [weight for weight in trained if weight.ndim <= 1]
         groups: list[dict[str, Any]] = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
         optimiser = torch.optim.AdamW(groups, settings.learning_rate, weight_decay=settings.weight_decay)
         steps = int(self.trainer.estimated_stepping_batches)
@@ -227,6 +242,13 @@ def finetune(
             "No class has two validation pictures to judge the training by; add pictures, raise "
             "`clean.validation_share`, or set `finetune.epochs=0`."
         )
+    known = len(stages(encoder.module))
+    if 0 < settings.frozen_stages >= known:
+        raise RisError(
+            f"`finetune.frozen_stages` is {settings.frozen_stages}, but {encoder.network.name} has {known} "
+            "stages that are known and one must be left to train; lower it."
+        )
+    reuse_memory()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     pl.seed_everything(seed, workers=True, verbose=False)
     classes = int(max(train.labels.max(), validation.labels.max())) + 1
@@ -254,7 +276,7 @@ def finetune(
     )
     last = checkpoints / "last.ckpt"
     pictures = Pictured(train, validation, module, max_pixels)
-    with worker_errors_told():
+    with worker_errors_told(), quickened(module):
         trainer.fit(module, pictures, ckpt_path=last if last.is_file() else None, weights_only=True)
     if not trainer.is_global_zero:
         raise SystemExit(0)

@@ -13,7 +13,7 @@ from ris.data.features import Vectors, read_features
 from ris.pipeline import layout
 from ris.pipeline.layout import Tree
 from ris.search.index import Index, open_index
-from ris.search.space import normalise
+from ris.search.space import side_by_side
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -69,5 +69,9 @@ def read_index(tree: Tree, catalog: Catalog, name: str, encoder: str, dimension:
 
 def read_space(params: Params, tree: Tree, catalog: Catalog, encoder: str, projected: bool) -> Vectors:
     """Read an encoder's vectors as they are searched: (N, D) normalised if so set, or (N, d) after PCA."""
-    vectors = read_features(tree.read(layout.features(encoder, projected)), catalog.sha256)
-    return normalise(vectors) if params.extract.normalise and not projected else vectors
+    if projected:
+        return read_features(tree.read(layout.features(encoder, projected)), catalog.sha256)
+    parts = [
+        read_features(tree.read(layout.features(part)), catalog.sha256) for part in layout.parts(encoder)
+    ]
+    return side_by_side(parts, params.extract.normalise)

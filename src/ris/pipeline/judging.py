@@ -54,7 +54,7 @@ def ask_unseen(
     groups = catalog.table["group"].to_numpy()
     settings = params.evaluate
     asked: dict[str, dict[str, list[tuple[SameClass, Judged]]]] = {}
-    for draw in range(params.unseen.draws):
+    for draw in params.unseen.draws:
         held = held_out(params, catalog, draw)
         question = SameClass.of(held.queries, catalog.gallery, catalog.labels, groups)
         for base in layout.ENCODERS:

@@ -1,11 +1,15 @@
 """Where every artefact lives: one name a thing, the same in code, dvc.yaml and the README."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 STAGES = ("fetch", "clean", "finetune", "extract", "pca", "index_knn", "index_annoy", "tsne", "evaluate")
-ENCODERS = ("finetuned", "pretrained")
-"""What is judged; each also without the classes of a draw, see `unseen`."""
+ENCODERS = ("finetuned", "pretrained", "both")
+"""What is judged; each also without the classes of a draw, see `unseen`.
+
+`both` has the vectors of the two others side by side.
+"""
 EXACT_INDEXES = ("knn", "knn_pca")
 APPROXIMATE_INDEXES = ("annoy", "annoy_pca")
 INDEXES = {**dict.fromkeys(EXACT_INDEXES, "exact"), **dict.fromkeys(APPROXIMATE_INDEXES, "annoy")}
@@ -47,15 +51,21 @@ def unseen(encoder: str, draw: int) -> str:
     return f"{encoder}_unseen{draw}"
 
 
-def embedding_encoders(draws: int) -> list[str]:
-    """Every encoder that has vectors of its own."""
-    return [*ENCODERS, *(unseen("finetuned", draw) for draw in range(draws))]
+def embedding_encoders(draws: Sequence[int]) -> list[str]:
+    """Every encoder that has a network of its own."""
+    return ["finetuned", "pretrained", *(unseen("finetuned", draw) for draw in draws)]
 
 
-def searched_encoders(draws: int) -> dict[str, int | None]:
+def parts(encoder: str) -> list[str]:
+    """The encoders whose vectors one is made of: itself, or two side by side."""
+    base, mark, draw = encoder.partition("_unseen")
+    return [f"finetuned{mark}{draw}", "pretrained"] if base == "both" else [encoder]
+
+
+def searched_encoders(draws: Sequence[int]) -> dict[str, int | None]:
     """Every encoder that is searched by, and the draw whose classes it must not know."""
     searched: dict[str, int | None] = dict.fromkeys(ENCODERS)
-    return searched | {unseen(name, draw): draw for draw in range(draws) for name in ENCODERS}
+    return searched | {unseen(name, draw): draw for draw in draws for name in ENCODERS}
 
 
 def encoder(name: str) -> str:

@@ -37,7 +37,7 @@ def held_out(params: Params, catalog: Catalog, draw: int) -> HeldOut:
     """
     table = catalog.table
     groups = table["group"].to_numpy()
-    classes = hold_out(table["label"].tolist(), groups, params.unseen.classes, [params.seed, draw])
+    classes = hold_out(table["label"].tolist(), groups, params.unseen.classes, draw, params.seed)
     inside = table["label"].isin(classes).to_numpy()
     hidden = np.flatnonzero(inside | np.isin(groups, groups[inside]))
     queries = catalog.queries
@@ -56,7 +56,7 @@ def check_unseen(tree: Tree, catalog: Catalog, encoder: str, held: HeldOut) -> N
         RisError: they did, or learnt from another catalog.
     """
     notes = [layout.rows_fitted_to(encoder)]
-    if encoder.startswith("finetuned"):
+    if not encoder.startswith("pretrained"):
         notes.append(layout.rows_trained_on(encoder))
     for note in map(tree.read, notes):
         learnt = read_json(note)

@@ -2,6 +2,7 @@
 
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -37,6 +38,21 @@ def normalise(vectors: npt.NDArray[Any]) -> Vectors:
     return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
 
 
+def side_by_side(parts: Sequence[npt.NDArray[Any]], normalised: bool) -> Vectors:
+    """Join vectors (n, D1), (n, D2), ... of the same pictures to (n, D1 + D2 + ...), float32.
+
+    Args:
+        normalised: whether each part is brought to length 1, and the whole as well.
+
+    Raises:
+        RisError: see `checked`.
+    """
+    if not normalised:
+        return np.concatenate([checked(part, "vectors") for part in parts], axis=1)
+    joined = np.concatenate([normalise(part) for part in parts], axis=1)
+    return normalise(joined)
+
+
 @dataclass(frozen=True, eq=False)
 class Projection:
     """A principal component analysis, fitted once and applied to every vector after it."""
@@ -46,21 +62,24 @@ class Projection:
     components: npt.NDArray[np.float32]
     """(d, D), orthonormal rows by falling variance, each signed so that its largest entry is positive."""
     scale: npt.NDArray[np.float32]
-    """(d,), what a projected value is multiplied by: 1, or the inverse standard deviation when whitening."""
+    """(d,), what a projected value is multiplied by: its standard deviation to a power from 0 down to -1."""
     spectrum: npt.NDArray[np.float32]
     """(min(n, D),), the share of variance of every direction, kept or not."""
     normalise: bool
     """Whether projected vectors are brought to length 1."""
 
     @classmethod
-    def fit(cls, vectors: npt.NDArray[Any], n_components: int | float, whiten: bool, normalise: bool) -> Self:
+    def fit(
+        cls, vectors: npt.NDArray[Any], n_components: int | float, whiten: float, normalise: bool
+    ) -> Self:
         """Fit to vectors (n, D).
 
         Args:
             vectors: the gallery's, never the queries'.
             n_components: how many directions to keep, or, below 1, the least share of variance to keep.
-            whiten: bring every kept direction to unit variance. A direction that varies less than float32
-                can tell is brought to 0 instead.
+            whiten: power of the standard deviation that every kept direction is divided by: 1 brings it to
+                unit variance, 0 leaves it. Where above 0, a direction that varies less than float32 can
+                tell is brought to 0 instead.
             normalise: bring projected vectors to length 1.
 
         Raises:
@@ -83,7 +102,7 @@ class Projection:
             kept = 1 + int(np.count_nonzero(np.cumsum(pca.explained_variance_ratio_)[:-1] < n_components))
         deviation = np.sqrt(pca.explained_variance_[:kept])
         telling = deviation > np.finfo(np.float32).eps * deviation[0]
-        scale = np.divide(1, deviation, out=np.zeros(kept), where=telling) if whiten else np.ones(kept)
+        scale = np.power(deviation, -whiten, out=np.zeros(kept), where=telling | (whiten == 0))
         return cls(
             mean=pca.mean_.astype(np.float32),
             components=np.ascontiguousarray(pca.components_[:kept], dtype=np.float32),

@@ -32,19 +32,19 @@ def train(params: Params, tree: Tree) -> dict[str, Any]:
     """Write the fine-tuned encoder, its learning curves, and the encoders of the draws."""
     catalog = Catalog.read(tree)
     pretrained = tree.read(layout.PRETRAINED)
-    known = [held_out(params, catalog, draw).known(catalog.gallery) for draw in range(params.unseen.draws)]
+    known = [held_out(params, catalog, draw).known(catalog.gallery) for draw in params.unseen.draws]
     unfinished = UNFINISHED / _identity(params, catalog, pretrained)
     # Nothing is written before the last training: of several processes, only the first comes this far.
     trained, *without = [
         _trained(params, catalog, rows, pretrained, unfinished / str(number))
-        for number, rows in enumerate([catalog.gallery, *known])
+        for number, rows in zip(["all", *params.unseen.draws], [catalog.gallery, *known], strict=True)
     ]
     trained.encoder.save(tree.write(layout.FINETUNED))
     history = pd.DataFrame(trained.history, columns=COLUMNS)
     write_table(tree.write(layout.LEARNING_CURVES), history)
     with writing(tree.write(layout.UNSEEN)) as fresh:
         fresh.mkdir()
-        for draw, (rows, one) in enumerate(zip(known, without, strict=True)):
+        for draw, rows, one in zip(params.unseen.draws, known, without, strict=True):
             one.encoder.save(fresh / str(draw))
             write_rows(fresh / f"{draw}.json", rows, catalog)
     shutil.rmtree(unfinished, ignore_errors=True)
