@@ -213,6 +213,17 @@ class IndexAnnoy(Section):
     """Nodes inspected a query; -1 is ANNOY's own choice, k times n_trees."""
 
 
+class Reranking(Section):
+    """The search that also uses what the gallery knows of itself, measured beside the indexes."""
+
+    augmented: Positive
+    """Neighbours that each gallery vector is averaged with, itself included; 1 leaves it as it is."""
+    expanded: Annotated[int, Field(ge=0)]
+    """Nearest vectors that a query is drawn towards before it is asked again; 0 leaves all of this out."""
+    alpha: Annotated[float, Field(ge=0.0)]
+    """How much more the nearest of them count than the others."""
+
+
 class Unseen(Section):
     """The question of classes that training has not seen."""
 
@@ -276,6 +287,7 @@ class Params(Section):
     extract: Extract
     pca: Pca
     index_annoy: IndexAnnoy
+    reranking: Reranking
     unseen: Unseen
     evaluate: Evaluate
     tsne: Tsne

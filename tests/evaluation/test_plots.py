@@ -125,4 +125,4 @@ def test_classes_are_sorted_by_the_last_encoder() -> None:
 def test_names() -> None:
     assert [plots.index_name(index) for index in INDEXES] == ["KNN", "KNN with PCA", "ANNOY"]
     assert plots.encoder_name("finetuned") == "fine-tuned"
-    assert plots.encoder_name("both") == "both"
+    assert plots.encoder_name("both") == "both, side by side"

@@ -65,12 +65,15 @@ styled = matplotlib.style.context(list(STYLE))
 
 def index_name(index: str) -> str:
     """How an index is called in plots and tables: `knn_pca` is "KNN with PCA"."""
+    if index == "reranked":
+        return "re-ranked"
     return index.removesuffix("_pca").upper() + (" with PCA" if index.endswith("_pca") else "")
 
 
 def encoder_name(encoder: str) -> str:
     """How an encoder is called in plots and tables: `finetuned` is "fine-tuned"."""
-    return {"finetuned": "fine-tuned", "pretrained": "pre-trained"}.get(encoder, encoder)
+    names = {"finetuned": "fine-tuned", "pretrained": "pre-trained", "both": "both, side by side"}
+    return names.get(encoder, encoder)
 
 
 @styled

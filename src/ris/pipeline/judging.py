@@ -14,6 +14,7 @@ from ris.evaluation.judgement import Judged, SameClass, judge
 from ris.pipeline import layout
 from ris.pipeline.inputs import Catalog, read_index, read_space
 from ris.pipeline.layout import Tree
+from ris.pipeline.reranked import reranked
 from ris.pipeline.unseen import check_unseen, held_out
 
 SHOWN_ENCODER = "finetuned"
@@ -89,7 +90,7 @@ def pooled(
 def judge_encoder(
     params: Params, tree: Tree, catalog: Catalog, question: SameClass, encoder: str
 ) -> dict[str, Judged]:
-    """Ask every index of an encoder every query; exact indexes come before the approximate ones."""
+    """Ask every index of an encoder every query, exact before approximate ones, and last re-ranked."""
     settings = params.evaluate
     judged: dict[str, Judged] = {}
     for name in layout.INDEXES:
@@ -98,6 +99,10 @@ def judge_encoder(
         exact = judged[layout.exact(name)].nearest if layout.exact(name) != name else None
         asked = vectors[question.queries]
         judged[name] = judge(search, asked, question, settings.k, settings.bootstrap, params.seed, exact)
+    if params.reranking.expanded:
+        answers, vectors = reranked(params, tree, catalog, encoder)
+        search, asked = answers.search, vectors[question.queries]
+        judged[layout.RERANKED] = judge(search, asked, question, settings.k, settings.bootstrap, params.seed)
     return judged
 
 

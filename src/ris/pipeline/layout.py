@@ -14,6 +14,8 @@ EXACT_INDEXES = ("knn", "knn_pca")
 APPROXIMATE_INDEXES = ("annoy", "annoy_pca")
 INDEXES = {**dict.fromkeys(EXACT_INDEXES, "exact"), **dict.fromkeys(APPROXIMATE_INDEXES, "annoy")}
 """Every index that is built and judged, and its kind."""
+RERANKED = "reranked"
+"""Name of what `ris.search.reranking` makes of `knn_pca`, where it is judged and timed beside the indexes."""
 
 IMAGES = "data/raw/images"
 SOURCE = "data/raw/source.json"

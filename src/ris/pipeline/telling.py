@@ -158,7 +158,8 @@ def _run(params: Params, tree: Tree) -> RunSummary:
     settings = params.finetune
     history = pd.read_csv(tree.read(layout.LEARNING_CURVES))
     training = (
-        f"at most {settings.epochs} epochs of {settings.train_size} px crops with a cosine classifier "
+        f"at most {settings.epochs} epochs of {settings.train_size} px crops, the first "
+        f"{settings.frozen_stages} stages frozen, with a cosine classifier "
         f"(temperature {settings.temperature}, label smoothing {settings.label_smoothing}), AdamW at "
         f"{settings.learning_rate}, batches of {settings.batch_size}; the epoch with the best validation "
         "mAP@R is kept"

@@ -1,5 +1,6 @@
 """What `evaluate` times: each index as it is, the approximate one over its settings, and the embedding."""
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -22,6 +23,7 @@ from ris.pipeline import layout
 from ris.pipeline.footprint import resident_bytes
 from ris.pipeline.inputs import Catalog, read_index, read_space
 from ris.pipeline.layout import Tree
+from ris.pipeline.reranked import reranked
 from ris.search.annoy_index import AnnoyIndex
 from ris.search.knn import ExactIndex
 
@@ -46,6 +48,18 @@ def measure_costs(params: Params, tree: Tree, catalog: Catalog) -> dict[str, Any
             "queries_per_s": measure_throughput(answer, asked),
             **built[name][TIMED_ENCODER],
             "resident_bytes": resident_bytes(tree.read(layout.index(name, TIMED_ENCODER))),
+        }
+    if params.reranking.expanded:
+        start = time.perf_counter()
+        fitted, vectors = reranked(params, tree, catalog, TIMED_ENCODER)
+        build_s = round(time.perf_counter() - start, 4)
+        answer = partial(fitted.search, k=k)
+        asked = vectors[catalog.queries]
+        search[layout.RERANKED] = {
+            "k": k,
+            **measure_latency(answer, asked[: params.evaluate.latency_queries]),
+            "queries_per_s": measure_throughput(answer, asked),
+            "build_s": build_s,
         }
     extracted = read_json(tree.read(layout.timings("extract")))["images_per_second"]
     return {
