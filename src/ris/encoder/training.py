@@ -3,6 +3,7 @@
 import logging
 import math
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -276,7 +277,10 @@ def finetune(
     )
     last = checkpoints / "last.ckpt"
     pictures = Pictured(train, validation, module, max_pixels)
-    with worker_errors_told(), quickened(module):
+    with worker_errors_told(), quickened(module), warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", r"Found \d+ module\(s\) in eval mode"
+        )  # those frozen are meant to be
         trainer.fit(module, pictures, ckpt_path=last if last.is_file() else None, weights_only=True)
     if not trainer.is_global_zero:
         raise SystemExit(0)

@@ -35,12 +35,12 @@ def train(params: Params, tree: Tree) -> dict[str, Any]:
     known = [held_out(params, catalog, draw).known(catalog.gallery) for draw in params.unseen.draws]
     unfinished = UNFINISHED / _identity(params, catalog, pretrained)
     # Nothing is written before the last training: of several processes, only the first comes this far.
-    trained, *without = [
-        _trained(params, catalog, rows, pretrained, unfinished / str(number))
+    fitted, *without = [
+        trained(params, catalog, rows, pretrained, unfinished / str(number))
         for number, rows in zip(["all", *params.unseen.draws], [catalog.gallery, *known], strict=True)
     ]
-    trained.encoder.save(tree.write(layout.FINETUNED))
-    history = pd.DataFrame(trained.history, columns=COLUMNS)
+    fitted.encoder.save(tree.write(layout.FINETUNED))
+    history = pd.DataFrame(fitted.history, columns=COLUMNS)
     write_table(tree.write(layout.LEARNING_CURVES), history)
     with writing(tree.write(layout.UNSEEN)) as fresh:
         fresh.mkdir()
@@ -59,7 +59,7 @@ def _identity(params: Params, catalog: Catalog, pretrained: Path) -> str:
     return hashlib.sha256(repr(decisive).encode()).hexdigest()[:16]
 
 
-def _trained(
+def trained(
     params: Params, catalog: Catalog, rows: Integers, pretrained: Path, checkpoints: Path
 ) -> Training:
     """Train on those of the rows that are for training, validate on the others."""

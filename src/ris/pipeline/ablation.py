@@ -1,0 +1,180 @@
+"""What each part of the recipe is worth: the experiments of conf/experiment/ablation/, trained and compared.
+
+Usage: python -m ris.pipeline.ablation [NAME ...]
+
+Each experiment is trained under several seeds, without the classes of its first draw, and asked for the
+validation pictures against the training ones: those of classes that it knows, and those of classes that it
+never saw. No query is looked at, so that a recipe may be chosen by it. What is finished stays in
+reports/ablations/ and is not trained again; reports/ablations.csv compares with the recipe.
+"""
+
+import hashlib
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from omegaconf import OmegaConf
+
+from ris import config
+from ris.artifacts import checksum, read_json, write_json, write_table
+from ris.config import Params
+from ris.encoder import training
+from ris.errors import RisError
+from ris.evaluation.intervals import summarise_all
+from ris.evaluation.judgement import SameClass, judge
+from ris.pipeline import layout
+from ris.pipeline.compose import composed
+from ris.pipeline.inputs import Catalog, Integers
+from ris.pipeline.layout import Tree
+from ris.pipeline.unseen import held_out
+from ris.search.knn import ExactIndex
+from ris.search.space import Projection, normalise
+from ris.search.vectors import Vectors
+from ris.stages.finetune import trained
+
+CONF = Path("conf")
+EXPERIMENTS = CONF / "experiment/ablation"
+RESULTS, TABLE = Path("reports/ablations"), Path("reports/ablations.csv")
+UNFINISHED = Path(".ris/ablation")
+RECIPE = "recipe"
+"""The experiment that the others are compared with."""
+SEEDS = (0, 1)
+METRICS = ("precision@10", "mAP@R")
+QUESTIONS = ("same_class", "unseen_class")
+
+
+def main() -> None:
+    """Train what is not trained yet, and write the table of all that is."""
+    try:
+        known = [path.stem for path in sorted(EXPERIMENTS.glob("*.yaml"))]
+        for name in sys.argv[1:] or known:
+            if name not in known:
+                raise RisError(
+                    f"There is no experiment {EXPERIMENTS / name}.yaml; known: {', '.join(known)}."
+                )
+            _run(name)
+        write_table(TABLE, compared(RESULTS))
+    except (RisError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from error
+
+
+def _run(name: str) -> None:
+    raw = OmegaConf.to_container(composed(CONF, [f"experiment=ablation/{name}"]), resolve=True)
+    params, tree = config.check(raw), Tree(Path.cwd(), Path.cwd())
+    catalog = Catalog.read(tree)
+    for seed in SEEDS:
+        result = RESULTS / f"{name}_{seed}.json"
+        identity = _identity(params, catalog, seed)
+        if not result.is_file() or read_json(result)["identity"] != identity:
+            found = measured(params, tree, catalog, seed, UNFINISHED / identity)
+            write_json(result, {"identity": identity, **found})
+            shutil.rmtree(UNFINISHED / identity)
+
+
+def _identity(params: Params, catalog: Catalog, seed: int) -> str:
+    code = checksum(Path(training.__file__))
+    decisive = (params.backbone, params.finetune, params.pca, params.unseen, catalog.sha256, seed, code)
+    return hashlib.sha256(repr(decisive).encode()).hexdigest()[:16]
+
+
+def measured(params: Params, tree: Tree, catalog: Catalog, seed: int, checkpoints: Path) -> dict[str, Any]:
+    """Train once, without the classes of the first draw, and ask for the validation pictures.
+
+    Returns:
+        `minutes` of training and, for each question, the catalog `rows` asked and the values of each metric.
+    """
+    held = held_out(params, catalog, params.unseen.draws[0])
+    known = held.known(catalog.gallery)
+    start = time.perf_counter()
+    seeded = params.model_copy(update={"seed": seed})
+    encoder = trained(seeded, catalog, known, tree.read(layout.PRETRAINED), checkpoints).encoder
+    minutes = (time.perf_counter() - start) / 60
+
+    gallery, settings = catalog.rows("train"), params.extract
+    vectors = np.zeros((len(catalog.table), encoder.network.dimension), np.float32)
+    vectors[catalog.gallery] = encoder.embedder(settings.precision).embed_files(
+        catalog.files(catalog.gallery), settings.batch_size, settings.workers, params.clean.max_pixels
+    )
+    space = params.pca
+    if settings.normalise:
+        vectors = normalise(vectors)
+    fitted = Projection.fit(vectors[held.known(gallery)], space.n_components, space.whiten, space.normalise)
+    asked = catalog.rows("validation")
+    rows = {
+        "same_class": held.known(asked),
+        "unseen_class": asked[catalog.table["label"].iloc[asked].isin(held.classes)],
+    }
+    projected = fitted.apply(vectors)
+    return {
+        "minutes": round(minutes, 2),
+        **{name: _asked(projected, catalog, gallery, some) for name, some in rows.items()},
+    }
+
+
+def _asked(vectors: Vectors, catalog: Catalog, gallery: Integers, asked: Integers) -> dict[str, list[Any]]:
+    index = ExactIndex.build(vectors[gallery], gallery, {}, seed=0)
+    question = SameClass.of(asked, gallery, catalog.labels, catalog.table["group"].to_numpy())
+    values = judge(index.search, vectors[asked], question, ks=(10,), n_resamples=1, seed=0).values
+    labels = catalog.labels[asked].tolist()
+    return {
+        "rows": asked.tolist(),
+        "labels": labels,
+        **{metric: values[metric].round(6).tolist() for metric in METRICS},
+    }
+
+
+def compared(results: Path) -> pd.DataFrame:
+    """Compare every finished experiment with the recipe, query by query.
+
+    Returns:
+        A line an experiment and question: `n` queries, the macro average of each metric over all seeds, how
+        much more it is than the recipe's, with the 95 % interval of that difference over queries, the
+        difference under each seed, and the `minutes` of one training.
+
+    Raises:
+        RisError: the recipe is not among the results.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for path in sorted(results.glob("*.json")):
+        found.setdefault(path.stem.rpartition("_")[0], []).append(read_json(path))
+    if RECIPE not in found:
+        raise RisError(f"{results} has no results of the recipe; run `python -m ris.pipeline.ablation`.")
+    ordered = [RECIPE, *(name for name in found if name != RECIPE)]
+    return pd.DataFrame(
+        [
+            {"experiment": name, "question": question, **_line(found[name], found[RECIPE], question)}
+            for question in QUESTIONS
+            for name in ordered
+        ]
+    )
+
+
+def _line(runs: list[dict[str, Any]], recipe: list[dict[str, Any]], question: str) -> dict[str, Any]:
+    labels = np.array(runs[0][question]["labels"])
+    line: dict[str, Any] = {"n": len(labels), "seeds": len(runs)}
+    for metric in METRICS:
+        ours, theirs = (np.array([run[question][metric] for run in some]) for some in (runs, recipe))
+        values = {"own": ours.mean(axis=0), "more": ours.mean(axis=0) - theirs.mean(axis=0)}
+        summaries = summarise_all(values, labels, n_resamples=1000, seed=0)
+        low, high = summaries["more"]["macro_ci95"]
+        by_seed = [
+            summarise_all({"more": one - other}, labels, n_resamples=1, seed=0)["more"]["macro"]
+            for one, other in zip(ours, theirs, strict=False)
+        ]
+        line |= {
+            f"{metric} macro": summaries["own"]["macro"],
+            f"{metric} difference": summaries["more"]["macro"],
+            f"{metric} low": low,
+            f"{metric} high": high,
+            f"{metric} by seed": " ".join(f"{value:+.4f}" for value in by_seed),
+        }
+    return {**line, "minutes": round(float(np.mean([run["minutes"] for run in runs])), 1)}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""The table of ablations against a hand-computed case, and the experiments that it is made of."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+from ris.artifacts import write_json
+from ris.errors import RisError
+from ris.pipeline.ablation import RECIPE, compared
+from ris.pipeline.compose import composed
+
+CONF = Path(__file__).parents[2] / "conf"
+NAMES = sorted(path.stem for path in (CONF / "experiment/ablation").glob("*.yaml"))
+
+
+def flat(name: str) -> dict[str, Any]:
+    raw = OmegaConf.to_container(composed(CONF, [f"experiment={name}"]), resolve=True)
+    pending, found = [("", raw)], {}
+    while pending:
+        path, value = pending.pop()
+        if isinstance(value, dict):
+            pending += [(f"{path}.{key}", inner) for key, inner in value.items()]
+        else:
+            found[path] = value
+    return found
+
+
+def test_the_recipe_is_the_committed_one_but_for_its_length() -> None:
+    committed, recipe = flat("lite0"), flat(f"ablation/{RECIPE}")
+    changed = {key for key in committed if committed[key] != recipe[key]}
+    assert changed == {".finetune.epochs", ".unseen.draws"}
+    assert not set(committed[".unseen.draws"]) & set(recipe[".unseen.draws"])
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != RECIPE])
+def test_an_experiment_changes_one_thing(name: str) -> None:
+    recipe, other = flat(f"ablation/{RECIPE}"), flat(f"ablation/{name}")
+    changed = {key for key in recipe if recipe[key] != other[key]}
+    assert len(changed) == 1 or changed == {".finetune.augment.jitter", ".finetune.augment.grayscale"}
+    assert all(key.startswith(".finetune.") for key in changed)
+
+
+def result(folder: Path, name: str, seed: int, values: list[float], minutes: float) -> None:
+    asked = {"rows": [0, 1, 2], "labels": [0, 0, 1], "precision@10": values, "mAP@R": values}
+    write_json(
+        folder / f"{name}_{seed}.json", {"minutes": minutes, "same_class": asked, "unseen_class": asked}
+    )
+
+
+def test_the_difference_is_that_of_the_same_queries_over_all_seeds(tmp_path: Path) -> None:
+    result(tmp_path, "recipe", 0, [0.2, 0.4, 0.8], 10)
+    result(tmp_path, "recipe", 1, [0.4, 0.4, 0.6], 12)
+    result(tmp_path, "no_this", 0, [0.2, 0.2, 0.4], 4)
+    result(tmp_path, "no_this", 1, [0.2, 0.2, 0.2], 6)
+    table = compared(tmp_path)
+    assert table["experiment"].tolist() == ["recipe", "no_this"] * 2
+    assert table["question"].tolist() == ["same_class"] * 2 + ["unseen_class"] * 2
+    recipe, other = (line for _, line in table.iloc[:2].iterrows())
+    # Means over seeds: 0.3, 0.4 | 0.7 and 0.2, 0.2 | 0.3; a class counts once.
+    assert recipe["mAP@R macro"] == pytest.approx((0.35 + 0.7) / 2)
+    assert other["mAP@R macro"] == pytest.approx((0.2 + 0.3) / 2)
+    assert other["mAP@R difference"] == pytest.approx(-0.275)
+    # Of the first class one resamples -0.1 and -0.2; the second class has one picture.
+    assert other["mAP@R low"] == pytest.approx((-0.2 - 0.4) / 2)
+    assert other["mAP@R high"] == pytest.approx((-0.1 - 0.4) / 2)
+    assert other["mAP@R by seed"] == "-0.2500 -0.3000"
+    assert (recipe["mAP@R difference"], recipe["mAP@R low"], recipe["mAP@R high"]) == (0, 0, 0)
+    assert (other["minutes"], other["n"], other["seeds"]) == (5, 3, 2)
+    assert np.isfinite(table.select_dtypes("number").to_numpy()).all()
+
+
+def test_without_the_recipe_there_is_nothing_to_compare_with(tmp_path: Path) -> None:
+    result(tmp_path, "no_this", 0, [0.2, 0.2, 0.4], 4)
+    with pytest.raises(RisError, match="no results of the recipe"):
+        compared(tmp_path)
