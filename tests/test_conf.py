@@ -15,7 +15,7 @@ CONF = PROJECT / "conf"
 
 
 def choices(group: str) -> list[str]:
-    return sorted(path.stem for path in (CONF / group).iterdir())
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
 def raw(*overrides: str) -> Any:
@@ -23,7 +23,8 @@ def raw(*overrides: str) -> Any:
 
 
 def test_the_groups_are_the_known_ones() -> None:
-    assert sorted(path.name for path in CONF.iterdir()) == ["backbone", "config.yaml", "data", "experiment"]
+    names = ["backbone", "config.yaml", "data", "experiment", "tuning.yaml"]
+    assert sorted(path.name for path in CONF.iterdir()) == names
     assert all(path.suffix == ".yaml" for path in CONF.rglob("*") if path.is_file())
 
 

@@ -6,7 +6,7 @@ palette for colour-blind readers, and a series is told apart by its marker or li
 """
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +194,43 @@ def recall_latency(curve: pd.DataFrame, exact_ms: Mapping[str, float]) -> Figure
         axes.margins(x=0.08)
     all_axes[-1].set_xlabel("p50 of one query, milliseconds (numbers at points: search_k)")
     figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
+
+
+@styled
+def pareto_front(
+    trials: pd.DataFrame,
+    front: Sequence[Mapping[str, Any]],
+    chosen: Mapping[str, Any],
+    quality: str,
+    latency: str,
+    name: Callable[[Mapping[str, Any]], str],
+) -> Figure:
+    """Every trial of a sweep by latency and quality, and by name those that no other is better than on both.
+
+    Args:
+        trials: one row a trial, with the columns `trial`, `quality` and `latency` (milliseconds).
+        front: the rows of the front, the fastest first.
+        chosen: one of `trials`, marked.
+        quality: name of a column, more is better.
+        latency: name of a column, less is better.
+        name: how a row of the front is called.
+    """
+    figure = _figure(3.2 + 0.2 * len(front))
+    axes = figure.subplots()
+    axes.scatter(trials[latency], trials[quality], color=MUTED, s=9, alpha=0.6, linewidths=0)
+    places = [(one[latency], one[quality]) for one in front]
+    axes.plot(*zip(*places, strict=True), color=BLUE, marker="o", drawstyle="steps-post")
+    for number, place in enumerate(places, start=1):
+        axes.annotate(str(number), place, (4, 4), textcoords="offset points", color=BLUE, fontsize=7.5)
+    axes.scatter(
+        chosen[latency], chosen[quality], s=90, facecolors="none", edgecolors=VERMILION, linewidths=1.6
+    )
+    axes.set(xscale="log", xlabel="p50 of one query, milliseconds", ylabel=quality)
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.set_ylim(bottom=max(float(trials[quality].min()), places[0][1] - 0.1) - 0.01)
+    told = [f"{number}  {name(one)}" for number, one in enumerate(front, start=1)]
+    figure.supxlabel("\n".join([*told, "circled: chosen"]), x=0.02, ha="left", fontsize=6.5, color=INK)
     return figure
 
 

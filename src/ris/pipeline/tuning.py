@@ -1,0 +1,213 @@
+"""Sweep what needs no training again, on quality and latency: python -m ris.pipeline.tuning [KEY=VALUE ...].
+
+Optuna proposes settings out of conf/tuning.yaml. Each is judged by the validation pictures asked against the
+training ones, on two objectives: mAP@R, macro, and the p50 of one query. No query is looked at, so that the
+search may be chosen by it. Trials are kept in .ris/tuning/: killed and started again, it goes on.
+"""
+
+import hashlib
+import sys
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import Field, ValidationError
+
+from ris import config
+from ris.artifacts import checksum, write_json, write_table
+from ris.config import Params, Positive, Section
+from ris.errors import RisError
+from ris.evaluation import plots
+from ris.evaluation.judgement import SameClass, Search, judge
+from ris.evaluation.latency import measure_latency
+from ris.pipeline import layout
+from ris.pipeline.inputs import Catalog, read_space
+from ris.pipeline.layout import Tree
+from ris.search.annoy_index import AnnoyIndex
+from ris.search.knn import ExactIndex
+from ris.search.reranking import AlphaQueryExpansion, augmented
+from ris.search.space import Projection, normalise
+from ris.search.vectors import Vectors
+
+CONF = Path("conf/tuning.yaml")
+TRIALS = Path(".ris/tuning")
+TABLE, SUMMARY, PICTURE = (Path(f"reports/tuning.{end}") for end in ("csv", "json", "png"))
+INDEX, QUALITY, LATENCY = "index", "mAP@R macro", "p50_ms"
+TIMED = 300
+"""Validation pictures that are timed, one at a time."""
+
+
+class Tuning(Section):
+    """conf/tuning.yaml."""
+
+    trials: Positive
+    encoder: str
+    tolerance: float = Field(ge=0.0)
+    """mAP@R, macro, that the chosen search may be worse than the best one."""
+    space: dict[str, list[Any]]
+    """`index`, and keys of params.yaml: the values to choose from."""
+
+
+def main() -> None:
+    """Run the trials that are left, then write all of them, the front, and what is chosen."""
+    try:
+        settings = _settings(sys.argv[1:])
+        here = Path.cwd()
+        table, front = tune(config.load(), settings, Tree(here, here), here / TRIALS)
+        chosen = choose(table, settings.tolerance)
+        write_table(TABLE, table)
+        write_json(
+            SUMMARY, {"trials": len(table), "chosen": _named(chosen), "front": list(map(_named, front))}
+        )
+        plots.save(plots.pareto_front(table, front, chosen, QUALITY, LATENCY, _name), PICTURE)
+        print(f"{len(table)} trials; chosen: {_named(chosen)}")
+    except (RisError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from error
+
+
+def _settings(overrides: list[str]) -> Tuning:
+    try:
+        raw = OmegaConf.merge(OmegaConf.load(CONF), OmegaConf.from_dotlist(overrides))
+        settings = Tuning.model_validate(OmegaConf.to_container(raw))
+    except (ValidationError, OmegaConfBaseException, yaml.YAMLError) as error:
+        told = " ".join(str(error).split())
+        raise RisError(f"{CONF} with {overrides} is no description of a sweep: {told}") from error
+    if settings.encoder not in layout.ENCODERS:
+        raise RisError(f"`encoder` is {settings.encoder}; choose one of {', '.join(layout.ENCODERS)}.")
+    for key in settings.space:
+        if key != INDEX:
+            config.check_key(key)
+    return settings
+
+
+def tune(
+    params: Params, settings: Tuning, tree: Tree, trials: Path
+) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+    """Run trials until there are as many as wanted, those of earlier runs included.
+
+    Args:
+        params: what the settings that are tried are put into.
+        settings: what is tried.
+        tree: of the catalog and the vectors.
+        trials: folder of the trials' databases, one for what decides them.
+
+    Returns:
+        A line a trial, in their order, with its settings (NaN where they do not matter) and its two
+        objectives; and the lines that no other is better than on both, the fastest first.
+    """
+    catalog = Catalog.read(tree)
+    vectors = [checksum(tree.read(layout.features(part))) for part in layout.parts(settings.encoder)]
+    decisive = (settings.space, params.seed, catalog.sha256, vectors)
+    identity = hashlib.sha256(repr(decisive).encode()).hexdigest()[:16]
+    trials.mkdir(parents=True, exist_ok=True)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        storage=f"sqlite:///{trials / identity}.db",
+        study_name="search",
+        load_if_exists=True,
+        directions=["maximize", "minimize"],
+    )
+    for killed in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
+        study.tell(killed.number, state=optuna.trial.TrialState.FAIL)
+    study.sampler = optuna.samplers.TPESampler(seed=params.seed + len(study.trials))
+    finished = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
+    study.optimize(
+        partial(_objectives, params, settings, tree, catalog),
+        n_trials=max(0, settings.trials - len(finished)),
+        show_progress_bar=sys.stderr.isatty(),
+    )
+    finished = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
+    table = pd.DataFrame([_line(trial, settings) for trial in finished])
+    front = sorted((_line(trial, settings) for trial in study.best_trials), key=lambda line: line[LATENCY])
+    return table, front
+
+
+def choose(table: pd.DataFrame, tolerance: float) -> dict[str, Any]:
+    """Return the fastest trial that is at most `tolerance` worse than the best one."""
+    good = table[table[QUALITY] >= table[QUALITY].max() - tolerance]
+    chosen: dict[str, Any] = good.loc[good[LATENCY].idxmin()].to_dict()
+    return chosen
+
+
+def _objectives(
+    params: Params, settings: Tuning, tree: Tree, catalog: Catalog, trial: optuna.Trial
+) -> tuple[float, float]:
+    index = trial.suggest_categorical(INDEX, settings.space[INDEX])
+    raw = params.model_dump()
+    for key, values in settings.space.items():
+        if key != INDEX and _matters(key, index):
+            section, name = key.split(".")
+            raw[section][name] = trial.suggest_categorical(key, values)
+    return judged(config.check(raw), tree, catalog, settings.encoder, index)
+
+
+def _matters(key: str, index: str) -> bool:
+    section = key.partition(".")[0]
+    return {
+        "pca": index == layout.RERANKED or index.endswith("_pca"),
+        "index_annoy": index.startswith("annoy"),
+        "reranking": index == layout.RERANKED,
+    }.get(section, True)
+
+
+def judged(params: Params, tree: Tree, catalog: Catalog, encoder: str, index: str) -> tuple[float, float]:
+    """Ask one search for the validation pictures among the training ones.
+
+    Returns:
+        mAP@R, macro, and the p50 of one query in milliseconds.
+    """
+    gallery, asked = catalog.rows("train"), catalog.rows("validation")
+    vectors = read_space(params, tree, catalog, encoder, projected=False)
+    if _matters("pca", index):
+        space = params.pca
+        fitted = Projection.fit(vectors[gallery], space.n_components, space.whiten, space.normalise)
+        vectors = fitted.apply(vectors)
+    if index == layout.RERANKED:
+        vectors = normalise(vectors)
+    search = _search(params, vectors[gallery], gallery, index)
+    question = SameClass.of(asked, gallery, catalog.labels, catalog.table["group"].to_numpy())
+    k = params.evaluate.latency_k
+    found = judge(search, vectors[asked], question, ks=(k,), n_resamples=1, seed=params.seed)
+    timed = measure_latency(lambda query: search(query, k), vectors[asked][:TIMED])
+    return found.summary["mAP@R"]["macro"], timed["p50_ms"]
+
+
+def _search(params: Params, vectors: Vectors, rows: Any, index: str) -> Search:
+    if index == layout.RERANKED:
+        settings = params.reranking
+        drawn = augmented(vectors, settings.augmented)
+        return AlphaQueryExpansion.fit(drawn, rows, settings.expanded, settings.alpha).search
+    if layout.INDEXES[index] == AnnoyIndex.kind:
+        return AnnoyIndex.build(vectors, rows, params.index_annoy.model_dump(), params.seed).search
+    return ExactIndex.build(vectors, rows, {}, params.seed).search
+
+
+def _line(trial: optuna.trial.FrozenTrial, settings: Tuning) -> dict[str, Any]:
+    quality, latency = trial.values
+    tried = {key: trial.params.get(key, np.nan) for key in settings.space}
+    return {"trial": trial.number, **tried, QUALITY: round(quality, 6), LATENCY: round(latency, 4)}
+
+
+def _named(line: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in line.items() if not pd.isna(value)}
+
+
+def _name(line: Mapping[str, Any]) -> str:
+    told = [
+        f"{key.partition('.')[2].removeprefix('n_')} {value}"
+        for key, value in _named(line).items()
+        if "." in key
+    ]
+    return f"{plots.index_name(line[INDEX])}: {', '.join(told)}"
+
+
+if __name__ == "__main__":
+    main()
