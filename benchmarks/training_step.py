@@ -29,7 +29,7 @@ def step(network: nn.Module, pixels: Tensor, labels: Tensor) -> None:
     """Forward and backward."""
     with torch.autocast("cpu", torch.bfloat16, enabled=has_bf16()):
         scores = network(pixels)
-    cross_entropy(scores.float(), labels).backward()
+    torch.autograd.backward(cross_entropy(scores.float(), labels))
 
 
 def measured(network: nn.Module, pixels: Tensor, labels: Tensor) -> dict[str, float]:

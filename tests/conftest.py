@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from omegaconf import OmegaConf
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from ris.config import Backbone, Network
 from ris.pipeline.compose import composed
@@ -134,3 +134,21 @@ def full_disk() -> Callable[[], AbstractContextManager[None]]:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
     return limited
+
+
+@pytest.fixture(scope="session")
+def texture() -> Callable[..., Image.Image]:
+    """Draw a picture with many corners: seed, width, height."""
+
+    def draw(seed: int, width: int = 240, height: int = 180) -> Image.Image:
+        rng = np.random.default_rng(seed)
+        image = Image.fromarray(rng.integers(0, 256, (15, 20, 3), dtype=np.uint8)).resize((width, height))
+        for _ in range(60):
+            x, y, w, h = (
+                int(value) for value in rng.integers((0, 0, 5, 5), (width - 10, height - 10, 30, 30))
+            )
+            red, green, blue = (int(value) for value in rng.integers(0, 256, 3))
+            image.paste((red, green, blue), (x, y, x + w, y + h))
+        return image.filter(ImageFilter.GaussianBlur(1))
+
+    return draw

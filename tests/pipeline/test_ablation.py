@@ -17,7 +17,7 @@ NAMES = sorted(path.stem for path in (CONF / "experiment/ablation").glob("*.yaml
 
 
 def flat(name: str) -> dict[str, Any]:
-    raw = OmegaConf.to_container(composed(CONF, [f"experiment={name}"]), resolve=True)
+    raw: Any = OmegaConf.to_container(composed(CONF, [f"experiment={name}"]), resolve=True)
     pending, found = [("", raw)], {}
     while pending:
         path, value = pending.pop()

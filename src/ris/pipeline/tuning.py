@@ -62,9 +62,11 @@ def main() -> None:
         here = Path.cwd()
         table, front = tune(config.load(), settings, Tree(here, here), here / TRIALS)
         chosen = choose(table, settings.tolerance)
+        of_indexes = [choose(rows, settings.tolerance) for _, rows in table.groupby(INDEX)]
+        lines = {"chosen": [chosen], "by_index": of_indexes, "front": front}
         write_table(TABLE, table)
         write_json(
-            SUMMARY, {"trials": len(table), "chosen": _named(chosen), "front": list(map(_named, front))}
+            SUMMARY, {"trials": len(table)} | {name: list(map(_named, some)) for name, some in lines.items()}
         )
         plots.save(plots.pareto_front(table, front, chosen, QUALITY, LATENCY, _name), PICTURE)
         print(f"{len(table)} trials; chosen: {_named(chosen)}")

@@ -1,0 +1,194 @@
+"""From scores to the answer "this picture is here" at a stated false-positive rate, and how good it is."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ris.artifacts import read_json, write_json
+from ris.errors import RisError
+
+Booleans: TypeAlias = npt.NDArray[np.bool_]
+Scores: TypeAlias = npt.NDArray[np.float64]
+Groups: TypeAlias = npt.NDArray[np.int64]
+
+FORMAT = 1
+DECIMALS = 6
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a search said of n queries."""
+
+    scores: Scores
+    """(n,) of the best gallery picture, the higher the surer: inliers, or minus a distance. Finite."""
+    present: Booleans
+    """(n,) whether the query's original is in the gallery."""
+    correct: Booleans
+    """(n,) whether the best gallery picture is that original; False where it is not present."""
+    groups: Groups
+    """(n,) the near-copy group of the picture that the query was made of."""
+
+    def __getitem__(self, chosen: Booleans) -> "Answers":
+        """Return the answers to some of the queries."""
+        return Answers(self.scores[chosen], self.present[chosen], self.correct[chosen], self.groups[chosen])
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Rate(_Strict):
+    """A share with its 95 % interval; None where nothing was asked that it could be a share of."""
+
+    value: float | None
+    ci95: list[float] | None
+    n: int
+
+
+class Performance(_Strict):
+    """How good the answers above a threshold are."""
+
+    precision: Rate
+    """Of the answers "here", those that name the original."""
+    recall: Rate
+    """Of the queries whose original is in the gallery, those answered with it."""
+    false_positive_rate: Rate
+    """Of the queries whose original is not in the gallery, those answered "here"."""
+
+
+class Calibration(_Strict):
+    """calibration.json: a picture is here where the score is above the threshold."""
+
+    format: int = FORMAT
+    score: str = Field(min_length=1)
+    """What was calibrated, such as `inliers`, or an encoder's and an index's name for minus the distance."""
+    catalog: str
+    """Checksum of the catalog that was searched."""
+    threshold: float
+    stated_false_positive_rate: float = Field(gt=0, lt=1)
+    chosen: Performance
+    """On the half on which the threshold was chosen."""
+    reported: Performance
+    """On the other half."""
+
+    def write(self, path: Path) -> None:
+        """Write it as JSON."""
+        write_json(path, self.model_dump())
+
+    @classmethod
+    def open(cls, path: Path, score: str, catalog_sha256: str) -> Self:
+        """Read a calibration.
+
+        Raises:
+            RisError: it is missing or damaged, of another format or score, or of another catalog.
+        """
+        try:
+            calibration = cls.model_validate(read_json(path))
+        except ValidationError as error:
+            raise RisError(f"{path} is no calibration; remake it with `dvc repro`.") from error
+        for name, found, expected in (
+            ("format", calibration.format, FORMAT),
+            ("score", calibration.score, score),
+        ):
+            if found != expected:
+                raise RisError(f"{path} has {name} {found}, not {expected}; remake it with `dvc repro`.")
+        if calibration.catalog != catalog_sha256:
+            raise RisError(
+                f"{path} was calibrated on another catalog than the present one; remake it with `dvc repro`."
+            )
+        return calibration
+
+
+def calibrate(
+    answers: Answers,
+    score: str,
+    catalog_sha256: str,
+    *,
+    false_positive_rate: float,
+    n_resamples: int,
+    seed: int,
+) -> Calibration:
+    """Choose a threshold on one half of the groups, and report on the other.
+
+    Args:
+        answers: to queries whose original is in the gallery and to others whose is not.
+        score: what is calibrated.
+        catalog_sha256: checksum of the catalog that was searched.
+        false_positive_rate: stated, above 0 and below 1.
+        n_resamples: of the bootstrap.
+        seed: of the halves and of the bootstrap.
+
+    Raises:
+        RisError: a half holds no query whose original is absent, or too few to tell so small a rate.
+    """
+    first = halves(answers.groups, seed)
+    threshold = choose_threshold(answers[first], false_positive_rate)
+    return Calibration(
+        score=score,
+        catalog=catalog_sha256,
+        threshold=threshold,
+        stated_false_positive_rate=false_positive_rate,
+        chosen=performance(answers[first], threshold, n_resamples, seed),
+        reported=performance(answers[~first], threshold, n_resamples, seed),
+    )
+
+
+def halves(groups: Groups, seed: int) -> Booleans:
+    """Draw half of the groups, and tell which queries (n,) are of them: a group is never on both sides."""
+    kinds = np.unique(groups)
+    drawn = np.random.default_rng(seed).permutation(kinds)[: (len(kinds) + 1) // 2]
+    return np.isin(groups, drawn)
+
+
+def choose_threshold(answers: Answers, false_positive_rate: float) -> float:
+    """Return the lowest of the absent queries' scores above which at most the stated share of them lies.
+
+    Raises:
+        RisError: there are too few absent queries for one of them to be that share.
+    """
+    absent = np.sort(answers.scores[~answers.present])[::-1]
+    allowed = int(false_positive_rate * len(absent) + 1e-9)
+    if allowed < 1:
+        raise RisError(
+            f"A false-positive rate of {false_positive_rate:g} cannot be told from {len(absent)} queries "
+            "whose original is not in the gallery; ask more of them, or state a higher rate."
+        )
+    return float(absent[allowed])
+
+
+def performance(answers: Answers, threshold: float, n_resamples: int, seed: int) -> Performance:
+    """Measure the answers above a threshold.
+
+    The intervals are 95 % percentile intervals of a bootstrap over groups, as several queries are made of
+    one picture (Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13). A share of
+    exactly 0 or 1 has an interval of no width; its n says how far that is to be trusted.
+
+    Args:
+        answers: the queries.
+        threshold: a picture is here where the score is above it.
+        n_resamples: of the bootstrap.
+        seed: of the bootstrap.
+    """
+    here, present = answers.scores > threshold, answers.present
+    kinds, codes = np.unique(answers.groups, return_inverse=True)
+    generator = np.random.default_rng(seed)
+    draws = generator.multinomial(len(kinds), np.full(len(kinds), 1 / len(kinds)), n_resamples)
+
+    def rate(hits: Booleans, among: Booleans) -> Rate:
+        n = int(np.count_nonzero(among))
+        if n == 0:
+            return Rate(value=None, ci95=None, n=0)
+        found, asked = (draws @ np.bincount(codes, these, len(kinds)) for these in (hits & among, among))
+        bounds = np.quantile(found[asked > 0] / asked[asked > 0], [0.025, 0.975])
+        value = np.count_nonzero(hits & among) / n
+        return Rate(value=round(value, DECIMALS), ci95=bounds.round(DECIMALS).tolist(), n=n)
+
+    return Performance(
+        precision=rate(answers.correct, here),
+        recall=rate(here & answers.correct, present),
+        false_positive_rate=rate(here, ~present),
+    )

@@ -1,0 +1,151 @@
+"""Proof by geometry that two pictures are one: where in the other it lies, and how many points agree."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ris.same_picture.local_features import LocalFeatures, LocalFeatureStore
+
+Float: TypeAlias = npt.NDArray[np.float32]
+Matrix: TypeAlias = npt.NDArray[np.float64]
+Positions: TypeAlias = npt.NDArray[np.intp]
+
+RATIO = 0.8
+"""Of the nearest to the second nearest descriptor's distance (Lowe 2004, section 7.1)."""
+TOLERANCE = 3.0
+"""Distance at which a match agrees with the transformation, in pixels of the gallery picture as described."""
+ITERATIONS = 2000
+MIN_INLIERS = 5
+"""Two more than define an affine transformation."""
+MAX_SCALE = 12.0
+"""Between the query and the gallery picture, either way."""
+MAX_STRETCH = 2.0
+"""Of the longer to the shorter axis of what a circle becomes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Verified:
+    """A gallery picture that the query was found in."""
+
+    row: int
+    """Of the catalog."""
+    inliers: int
+    """Matches that agree with the transformation, each place in either picture counted once."""
+    mirrored: bool
+    """Whether the query is a mirrored copy."""
+    matrix: Matrix
+    """(2, 3) from the query's pixels to the gallery picture's."""
+    outline: Matrix
+    """(4, 2) the query's corners in the gallery picture: of its top left, top right, bottom right and
+    bottom left pixel."""
+
+
+def verify(query: LocalFeatures, rows: Sequence[int], store: LocalFeatureStore) -> list[Verified]:
+    """Look for the query, and for its mirror image, in candidate pictures.
+
+    Args:
+        query: of the picture that is looked for.
+        rows: of the candidates in the catalog, the best first; -1, a place that a search left empty, is
+            passed over.
+        store: the catalog's local features.
+
+    Returns:
+        The candidates in which it was found, those with most inliers first and at equal inliers in the order
+        of `rows`; none where no transformation is proven.
+    """
+    upright, mirrored = _unit(query.descriptors), _unit(mirrored_descriptors(query.descriptors))
+    flip = np.array([[-1, 0, query.size[0] - 1], [0, 1, 0], [0, 0, 1]], np.float64)
+    over = np.array([query.size[0] - 1, 0], np.float32) + query.points * np.array([-1, 1], np.float32)
+    turned_over = replace(query, points=over)
+    found = []
+    for row in rows:
+        if row < 0:
+            continue
+        candidate = store[int(row)]
+        there = _unit(candidate.descriptors)
+        plain = _fitted(query, candidate, _matches(upright, there), store.side)
+        flipped = _fitted(turned_over, candidate, _matches(mirrored, there), store.side)
+        inliers, matrix = max(plain, flipped, key=lambda fit: fit[0])
+        if inliers < MIN_INLIERS:
+            continue
+        is_mirrored = flipped[0] > plain[0]
+        if is_mirrored:
+            matrix = matrix @ flip
+        found.append(Verified(int(row), inliers, is_mirrored, matrix, outline(matrix, query.size)))
+    return sorted(found, key=lambda one: -one.inliers)
+
+
+def mirrored_descriptors(descriptors: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return what the descriptors (m, 128) would be, were the picture mirrored.
+
+    A SIFT descriptor counts gradients in 4 x 4 fields by 8 directions, relative to the point's own
+    direction. Mirrored, the fields lie in reverse order across that direction, and the directions run the
+    other way round. (Guo and Cao 2012, "MIFT: A framework for feature descriptors to be mirror reflection
+    invariant", IVC, section 3.)
+    """
+    fields = descriptors.reshape(-1, 4, 4, 8)
+    return fields[:, ::-1, :, -np.arange(8)].reshape(-1, 128)
+
+
+def outline(matrix: Matrix, size: tuple[int, int]) -> Matrix:
+    """Map the corner pixels of a picture by a (2, 3) transformation: (4, 2)."""
+    right, bottom = size[0] - 1, size[1] - 1
+    corners = np.array([[0, 0, 1], [right, 0, 1], [right, bottom, 1], [0, bottom, 1]], np.float64)
+    return corners @ matrix.T
+
+
+def _unit(descriptors: npt.NDArray[np.uint8]) -> Float:
+    vectors: Float = descriptors.astype(np.float32)
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1)
+    return vectors
+
+
+def _matches(one: Float, other: Float) -> tuple[Positions, Positions]:
+    """Match descriptors that are each other's nearest and pass the ratio test."""
+    if len(one) < 2 or len(other) < 2:
+        return np.zeros(0, np.intp), np.zeros(0, np.intp)
+    cosines = one @ other.T
+    lines = np.arange(len(one))
+    nearest = cosines.argmax(axis=1)
+    first = cosines[lines, nearest]
+    mutual = first == cosines.max(axis=0)[nearest]
+    cosines[lines, nearest] = -1
+    distinct = (1 - first) < RATIO**2 * (1 - cosines.max(axis=1))
+    here = np.flatnonzero(distinct & mutual)
+    return here, nearest[here]
+
+
+def _fitted(
+    query: LocalFeatures, candidate: LocalFeatures, matches: tuple[Positions, Positions], side: int
+) -> tuple[int, Matrix]:
+    """Fit an affine transformation to matches; return its inliers, 0 where there is none, and its matrix."""
+    here, there = query.points[matches[0]], candidate.points[matches[1]]
+    none = 0, np.zeros((2, 3))
+    if len(here) < MIN_INLIERS:
+        return none
+    settings = cv2.UsacParams()
+    settings.threshold = TOLERANCE * max(1.0, max(candidate.size) / side)
+    settings.maxIterations = ITERATIONS
+    settings.randomGeneratorState = 0
+    fitted, agreeing = cv2.estimateAffine2D(here, there, settings)
+    if fitted is None:
+        return none
+    matrix = np.asarray(fitted, np.float64)
+    if not _plausible(matrix):
+        return none
+    kept = agreeing.ravel().astype(bool)
+    # One point with several directions has several descriptors, which prove no more than one.
+    distinct = min(len(np.unique(places[kept].round(), axis=0)) for places in (here, there))
+    return distinct, matrix
+
+
+def _plausible(matrix: Matrix) -> bool:
+    """Tell whether a transformation neither mirrors, nor stretches or scales beyond reason."""
+    if not np.isfinite(matrix).all() or np.linalg.det(matrix[:, :2]) <= 0:
+        return False
+    longer, shorter = np.linalg.svd(matrix[:, :2], compute_uv=False)
+    return bool(longer <= MAX_STRETCH * shorter and 1 / MAX_SCALE <= (longer * shorter) ** 0.5 <= MAX_SCALE)
