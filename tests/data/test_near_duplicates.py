@@ -41,9 +41,11 @@ def gallery() -> tuple[list[Image.Image], set[tuple[int, int]]]:
         pictures[3].rotate(20, resample=Image.Resampling.BICUBIC),
         pictures[4].point(lambda value: int(value * 0.7 + 40)),
         recoded(pictures[5].crop((0, 0, 160, 180)).resize((240, 270)), 50),
+        pictures[6].transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+        recoded(pictures[7].transpose(Image.Transpose.FLIP_TOP_BOTTOM).resize((180, 135)), 60),
     ]
     flat = [Image.new("RGB", (60, 60), "grey"), Image.new("RGB", (1, 1)), Image.new("RGB", (300, 2), "white")]
-    return pictures + twins + flat, {(number, 12 + number) for number in range(6)}
+    return pictures + twins + flat, {(number, 12 + number) for number in range(8)}
 
 
 def found(

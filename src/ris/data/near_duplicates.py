@@ -1,10 +1,10 @@
-"""Near-copies: pictures that show the same pixels re-encoded, resized, cropped or turned.
+"""Near-copies: pictures that show the same pixels re-encoded, resized, cropped, turned or mirrored.
 
 Candidates come from a bag of visual words (Sivic and Zisserman, "Video Google", ICCV 2003) over RootSIFT
 (Arandjelovic and Zisserman, "Three things everyone should know to improve object retrieval", CVPR 2012).
 Geometry proposes one similarity transformation for each candidate pair, and the pixels decide: laid over
 each other, near-copies agree wherever they overlap. Two photographs of one object or one person share
-many features but not their pixels. Mirrored copies are not looked for.
+many features but not their pixels.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -94,18 +94,46 @@ def find_pairs(
 
     Returns:
         pairs (P, 2) int64, rows i < j in ascending order, and inliers (P,) int64, the number of matches
-        that agree on the pair's transformation.
+        that agree on the pair's transformation, of the mirrored picture where that has more.
     """
-    found: list[tuple[int, int, int]] = []
+    found: dict[tuple[int, int], int] = {}
+    turned_over = [mirrored(picture) for picture in features]
     with worker_threads(workers) as pool:
-        bags = _bags_of_words(features, settings.words, seed, pool)
-        partners = _partners(bags, settings.candidates)
-        verify = partial(_verify, features, settings)
-        jobs = pool.map(verify, range(len(features)), partners)
-        for proven in tqdm(jobs, "near-duplicates", total=len(features), disable=None):
-            found.extend(proven)
-    table = np.array(found, np.int64).reshape(-1, 3)
+        vocabulary = _vocabulary(features, settings.words, seed)
+        bags = _bags_of_words(features, vocabulary, pool)
+        for seen in (features, turned_over):
+            looks = bags if seen is features else _bags_of_words(seen, vocabulary, pool)
+            partners = _partners(looks, bags, settings.candidates)
+            verify = partial(_verify, seen, features, settings)
+            jobs = pool.map(verify, range(len(features)), partners)
+            for proven in tqdm(jobs, "near-duplicates", total=len(features), disable=None):
+                for row, partner, inliers in proven:
+                    found[row, partner] = max(inliers, found.get((row, partner), 0))
+    table = np.array([(*pair, found[pair]) for pair in sorted(found)], np.int64).reshape(-1, 3)
     return table[:, :2], table[:, 2]
+
+
+def mirrored(features: Features) -> Features:
+    """Return what `describe` would give for the mirrored picture, up to rounding."""
+    width = features.thumbnail.shape[1]
+    over = np.array([width - 1, 0], np.float32) + features.points * np.array([-1, 1], np.float32)
+    return Features(
+        over.astype(np.float32),
+        mirrored_descriptors(features.descriptors),
+        np.ascontiguousarray(features.thumbnail[:, ::-1]),
+    )
+
+
+def mirrored_descriptors(descriptors: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return what SIFT's or RootSIFT's descriptors (m, 128) would be, were the picture mirrored.
+
+    A descriptor counts gradients in 4 x 4 fields by 8 directions, relative to the point's own direction.
+    Mirrored, the fields lie in reverse order across that direction, and the directions run the other way
+    round. (Guo and Cao 2012, "MIFT: A framework for feature descriptors to be mirror reflection invariant",
+    IVC, section 3.)
+    """
+    fields = descriptors.reshape(-1, 4, 4, 8)
+    return fields[:, ::-1, :, -np.arange(8)].reshape(-1, 128)
 
 
 def group_ids(pairs: Int, count: int) -> npt.NDArray[np.int32]:
@@ -134,13 +162,17 @@ def _unit(descriptors: npt.NDArray[np.uint8]) -> Float:
     return descriptors.astype(np.float32) / np.float32(255)
 
 
-def _bags_of_words(
-    features: Sequence[Features], words: int, seed: int, pool: ThreadPoolExecutor
-) -> "sparse.csr_matrix[np.float32]":
-    """Return tf-idf rows of length 1, one a picture; the vocabulary is a random sample of descriptors."""
+def _vocabulary(features: Sequence[Features], words: int, seed: int) -> Float:
+    """Draw descriptors (w, 128) to be the words, those of no picture but their own."""
     everything = np.concatenate([picture.descriptors for picture in features])
     sample = np.random.default_rng(seed).choice(len(everything), min(words, len(everything)), replace=False)
-    vocabulary = _unit(everything[np.sort(sample)])
+    return _unit(everything[np.sort(sample)])
+
+
+def _bags_of_words(
+    features: Sequence[Features], vocabulary: Float, pool: ThreadPoolExecutor
+) -> "sparse.csr_matrix[np.float32]":
+    """Return tf-idf rows of length 1, one a picture."""
     half_norms = (vocabulary**2).sum(axis=1) / 2
 
     def nearest_words(picture: Features) -> npt.NDArray[np.intp]:
@@ -157,13 +189,18 @@ def _bags_of_words(
     return TfidfTransformer(sublinear_tf=True).fit_transform(counts)
 
 
-def _partners(bags: "sparse.csr_matrix[np.float32]", candidates: int) -> list[Int]:
-    """Return for each picture i the pictures j > i where either is among the other's nearest by cosine."""
+def _partners(
+    looks: "sparse.csr_matrix[np.float32]", bags: "sparse.csr_matrix[np.float32]", candidates: int
+) -> list[Int]:
+    """Return for each picture i the pictures j > i where either is among the other's nearest by cosine.
+
+    Pictures are looked for by `looks` among `bags`.
+    """
     count = bags.shape[0]
     transposed = bags.T.tocsr()
     sources, targets = [], []
     for start in range(0, count, 256):
-        scores = (bags[start : start + 256] @ transposed).toarray()
+        scores = (looks[start : start + 256] @ transposed).toarray()
         rows = np.arange(len(scores))
         scores[rows, start + rows] = 0.0
         best = np.argsort(-scores, axis=1, kind="stable")[:, :candidates]
@@ -177,16 +214,20 @@ def _partners(bags: "sparse.csr_matrix[np.float32]", candidates: int) -> list[In
 
 
 def _verify(
-    features: Sequence[Features], settings: NearDuplicates, row: int, partners: Iterable[int]
+    seen: Sequence[Features],
+    features: Sequence[Features],
+    settings: NearDuplicates,
+    row: int,
+    partners: Iterable[int],
 ) -> list[tuple[int, int, int]]:
-    """Return (row, partner, inliers) for each partner that is proven to be a near-copy."""
+    """Return (row, partner, inliers) for each partner of which the picture seen is proven a near-copy."""
     proven = []
     for partner in partners:
-        here, there = _matches(features[row].descriptors, features[partner].descriptors)
+        here, there = _matches(seen[row].descriptors, features[partner].descriptors)
         if len(here) < settings.min_inliers:
             continue
         matrix, agreeing = cv2.estimateAffinePartial2D(
-            features[row].points[here],
+            seen[row].points[here],
             features[partner].points[there],
             method=cv2.RANSAC,
             ransacReprojThreshold=TOLERANCE,
@@ -194,10 +235,8 @@ def _verify(
         )
         if matrix is None or agreeing.sum() < settings.min_inliers:
             continue
-        if (
-            similarity(features[row].thumbnail, features[partner].thumbnail, matrix)
-            >= settings.min_similarity
-        ):
+        likeness = similarity(seen[row].thumbnail, features[partner].thumbnail, matrix)
+        if likeness >= settings.min_similarity:
             proven.append((row, int(partner), int(agreeing.sum())))
     return proven
 

@@ -65,6 +65,16 @@ class CosineClassifier(nn.Module):
         nn.init.normal_(self.weight, std=dimension**-0.5)
         self.temperature = temperature
 
+    def imprint(self, vectors: Tensor, labels: Tensor) -> None:
+        """Start each class at the mean of its vectors (n, dimension), seen from the mean of all classes.
+
+        Qi et al., Low-Shot Learning with Imprinted Weights, 2018, arXiv 1712.07136.
+        """
+        classes = [int(label) for label in labels.unique()]
+        means = torch.stack([normalize(vectors[labels == label]).mean(dim=0) for label in classes])
+        with torch.no_grad():
+            self.weight[classes] = normalize(means - means.mean(dim=0))
+
     def forward(self, vectors: Tensor) -> Tensor:
         """(B, dimension) -> (B, classes)."""
         return normalize(vectors.float()) @ normalize(self.weight).T / self.temperature

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from ris.data.near_duplicates import mirrored_descriptors
 from ris.same_picture.local_features import LocalFeatures, LocalFeatureStore
 
 Float: TypeAlias = npt.NDArray[np.float32]
@@ -77,18 +78,6 @@ def verify(query: LocalFeatures, rows: Sequence[int], store: LocalFeatureStore) 
             matrix = matrix @ flip
         found.append(Verified(int(row), inliers, is_mirrored, matrix, outline(matrix, query.size)))
     return sorted(found, key=lambda one: -one.inliers)
-
-
-def mirrored_descriptors(descriptors: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Return what the descriptors (m, 128) would be, were the picture mirrored.
-
-    A SIFT descriptor counts gradients in 4 x 4 fields by 8 directions, relative to the point's own
-    direction. Mirrored, the fields lie in reverse order across that direction, and the directions run the
-    other way round. (Guo and Cao 2012, "MIFT: A framework for feature descriptors to be mirror reflection
-    invariant", IVC, section 3.)
-    """
-    fields = descriptors.reshape(-1, 4, 4, 8)
-    return fields[:, ::-1, :, -np.arange(8)].reshape(-1, 128)
 
 
 def outline(matrix: Matrix, size: tuple[int, int]) -> Matrix:
