@@ -27,6 +27,11 @@ Triple = tuple[float, float, float]
 Spread = Annotated[float, Field(gt=0.0)]
 Checksum = Annotated[str, Field(pattern=r"^(md5:[0-9a-f]{32}|sha256:[0-9a-f]{8,64})$")]
 """`md5:` or `sha256:` and hex digits; eight digits of SHA-256 are enough, as in torchvision's file names."""
+EDITS = (
+    *("jpeg10", "down64", "crop50", "crop25", "crop12", "rot15", "rot90", "mirror"),
+    *("grey_dark", "blur", "noise", "caption", "frame", "collage", "colour"),
+)
+"""Names of the edits that `ris.same_picture.edits` knows."""
 
 
 def _dimensions_or_share(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
@@ -171,6 +176,10 @@ class Finetune(Section):
     temperature: Annotated[float, Field(gt=0.0)]
     """Of the cosine classifier."""
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)]
+    distillation: Annotated[float, Field(ge=0.0)]
+    """Weight of the term that keeps each picture's vector in the pre-trained one's direction; 0 is none."""
+    pretrained_share: Annotated[float, Field(ge=0.0, le=1.0)]
+    """Share of the pre-trained weights in the average with the trained ones, which is kept."""
     class_balance: Annotated[float, Field(ge=0.0, le=1.0)]
     """A class is drawn in proportion to its size to the power of 1 minus this: 0 as it is, 1 all alike."""
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -239,6 +248,54 @@ class Unseen(Section):
         return self
 
 
+class LocalFeatures(Section):
+    """What is stored of a gallery picture, and taken of a query, to prove by geometry that they are one."""
+
+    gallery: Positive
+    """Features of a gallery picture."""
+    query: Positive
+    """Features of a query."""
+    side: Side
+    """Longer side of the picture that they are taken from, pixels."""
+
+
+class SamePicture(Section):
+    """The question where a very picture is, after an edit, or that it is not here."""
+
+    enabled: bool
+    encoder: Literal["finetuned", "pretrained", "both"]
+    """Whose vectors give the candidates."""
+    n_components: Annotated[int, Field(strict=True, ge=1)]
+    """Directions of the space in which candidates are searched, a PCA of its own; no more than there are."""
+    whiten: Annotated[float, Field(ge=0.0, le=1.0)]
+    """See `pca.whiten`."""
+    regions: bool
+    """Index five regions of each gallery picture beside it."""
+    views: bool
+    """Ask with nine views of a query instead of one."""
+    candidates: Positive
+    """Gallery pictures that geometry looks at for a query."""
+    local_features: LocalFeatures
+    queries: Positive
+    """Gallery pictures that are asked for after each edit."""
+    absent: Positive
+    """Pictures outside the gallery that are asked for after each edit."""
+    false_positive_rate: Share
+    """Share of pictures that are not here, of which it may be answered that they are."""
+    edits: dict[str, float]
+    """The edits and their strengths; see `ris.same_picture.edits`."""
+    workers: Positive
+    """Threads that edit, describe and verify; their number does not change the result."""
+
+    @field_validator("edits")
+    @classmethod
+    def _known(cls, edits: dict[str, float]) -> dict[str, float]:
+        unknown = sorted(set(edits) - set(EDITS))
+        if unknown or not edits:
+            raise ValueError(f"it must name some of {', '.join(EDITS)}")
+        return edits
+
+
 class Evaluate(Section):
     """What is measured and shown."""
 
@@ -289,6 +346,7 @@ class Params(Section):
     index_annoy: IndexAnnoy
     reranking: Reranking
     unseen: Unseen
+    same_picture: SamePicture
     evaluate: Evaluate
     tsne: Tsne
 

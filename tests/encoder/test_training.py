@@ -46,6 +46,8 @@ SETTINGS = Finetune(
     warmup_share=0.1,
     temperature=0.1,
     label_smoothing=0.0,
+    distillation=0.0,
+    pretrained_share=0.0,
     class_balance=0.5,
     ema_decay=0.5,
     patience=10,
@@ -192,6 +194,29 @@ def test_the_moving_average_is_kept_and_trains_nothing(
     assert any(
         not torch.equal(tensor, weights(uninterrupted)[name]) for name, tensor in weights(last).items()
     )
+
+
+def test_the_kept_weights_are_an_average_with_those_of_the_start(
+    tiny: Network, train: Labelled, validation: Labelled, tmp_path: Path, uninterrupted: Training
+) -> None:
+    start = weights(Training(fresh(tiny)))
+    quarter = weights(run(tiny, train, validation, tmp_path / "quarter", pretrained_share=0.25))
+    for name, tensor in weights(uninterrupted).items():
+        if tensor.is_floating_point():
+            expected = 0.75 * tensor + 0.25 * start[name]
+            torch.testing.assert_close(quarter[name], expected, atol=1e-6, rtol=1e-5)
+
+
+def test_distillation_holds_vectors_where_they_were(
+    tiny: Network, train: Labelled, validation: Labelled, tmp_path: Path, uninterrupted: Training
+) -> None:
+    held = run(tiny, train, validation, tmp_path / "held", distillation=100.0)
+    before = unit_vectors(fresh(tiny), validation)
+    cosines = [
+        (unit_vectors(training.encoder, validation) * before).sum(axis=1).mean()
+        for training in (uninterrupted, held)
+    ]
+    assert cosines[1] > cosines[0]
 
 
 def test_frozen_stages_stay_as_they_were_and_the_others_learn(

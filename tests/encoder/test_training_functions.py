@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ris.encoder.training import CosineClassifier, draw_epoch, warmup_cosine
+from ris.encoder.training import CosineClassifier, apartness, draw_epoch, warmup_cosine
 
 
 def test_cosine_classifier_against_a_plain_loop() -> None:
@@ -17,6 +17,11 @@ def test_cosine_classifier_against_a_plain_loop() -> None:
         for label, direction in enumerate(weight):
             cosine = np.dot(vector, direction) / np.linalg.norm(vector) / np.linalg.norm(direction)
             assert scores[row, label] == pytest.approx(cosine / 0.2, abs=1e-5)
+
+
+def test_apartness_by_hand() -> None:
+    vectors, taught = torch.tensor([[2.0, 0.0], [1.0, 1.0]]), torch.tensor([[0.0, 3.0], [5.0, 5.0]])
+    assert apartness(vectors, taught).item() == pytest.approx(0.5)
 
 
 LABELS = np.repeat([0, 1, 2], [4, 16, 64])

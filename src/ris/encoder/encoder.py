@@ -1,7 +1,7 @@
 """An encoder as it is stored and used: a folder that says all that is needed to embed a new picture."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from PIL import Image
 from pydantic import ValidationError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -26,6 +27,14 @@ from ris.encoder.transforms import for_embedding, standardise
 from ris.errors import RisError
 
 FORMAT = 1
+
+Looks = Callable[[Image.Image], Sequence[Image.Image]]
+"""A picture to the pictures that are embedded of it, as many for every one."""
+
+
+def whole(image: Image.Image) -> list[Image.Image]:
+    """The picture itself."""
+    return [image]
 
 
 @dataclass(frozen=True)
@@ -98,9 +107,9 @@ class Embedder:
         return self.module(batch).float().cpu().numpy()  # type: ignore[no-any-return]
 
     def embed_files(
-        self, files: Sequence[Path], batch_size: int, workers: int, max_pixels: int
+        self, files: Sequence[Path], batch_size: int, workers: int, max_pixels: int, looks: Looks = whole
     ) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """Embed picture files in their order: (N, dimension) float32.
+        """Embed picture files in their order, all looks at one together: (N · looks, dimension) float32.
 
         Decoding runs in `workers` processes beside the network. A vector does not depend on `workers`, and
         on `batch_size` only by the rounding of the precision.
@@ -108,28 +117,35 @@ class Embedder:
         Raises:
             RisError: a file cannot be read any more, or a vector is not finite.
         """
-        loader = DataLoader(Pictures(files, self.network, max_pixels), batch_size, num_workers=workers)
+        loader = DataLoader(Pictures(files, self.network, max_pixels, looks), batch_size, num_workers=workers)
         with worker_errors_told():
-            batches = [self.embed(batch) for batch in tqdm(loader, "embedding", unit="batch", disable=None)]
+            batches = [
+                self.embed(pixels)
+                for batch in tqdm(loader, "embedding", unit="batch", disable=None)
+                for pixels in batch.flatten(end_dim=1).split(batch_size)
+            ]
         vectors = np.concatenate(batches)
         if not np.isfinite(vectors).all():
-            row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
+            row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0]) * len(files) // len(vectors)
             raise RisError(f"The vector of {files[row]} is not finite; retrain with a lower learning rate.")
         return vectors
 
 
 class Pictures(Dataset[Tensor]):
-    """Picture files as the network sees them."""
+    """Picture files as the network sees them: (looks, 3, crop, crop) uint8 each."""
 
-    def __init__(self, files: Sequence[Path], network: Network, max_pixels: int) -> None:
-        self.files, self.network, self.max_pixels = files, network, max_pixels
+    def __init__(
+        self, files: Sequence[Path], network: Network, max_pixels: int, looks: Looks = whole
+    ) -> None:
+        self.files, self.network, self.max_pixels, self.looks = files, network, max_pixels, looks
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __getitem__(self, index: int) -> Tensor:
-        image = read_image(self.files[index], self.max_pixels, draft=2 * self.network.resize)
-        return for_embedding(image, self.network)
+        draft = 2 * self.network.resize if self.looks is whole else None
+        image = read_image(self.files[index], self.max_pixels, draft)
+        return torch.stack([for_embedding(look, self.network) for look in self.looks(image)])
 
 
 @contextmanager

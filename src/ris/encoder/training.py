@@ -4,7 +4,7 @@ import logging
 import math
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, cast
@@ -65,16 +65,6 @@ class CosineClassifier(nn.Module):
         nn.init.normal_(self.weight, std=dimension**-0.5)
         self.temperature = temperature
 
-    def imprint(self, vectors: Tensor, labels: Tensor) -> None:
-        """Start each class at the mean of its vectors (n, dimension), seen from the mean of all classes.
-
-        Qi et al., Low-Shot Learning with Imprinted Weights, 2018, arXiv 1712.07136.
-        """
-        classes = [int(label) for label in labels.unique()]
-        means = torch.stack([normalize(vectors[labels == label]).mean(dim=0) for label in classes])
-        with torch.no_grad():
-            self.weight[classes] = normalize(means - means.mean(dim=0))
-
     def forward(self, vectors: Tensor) -> Tensor:
         """(B, dimension) -> (B, classes)."""
         return normalize(vectors.float()) @ normalize(self.weight).T / self.temperature
@@ -92,6 +82,8 @@ class RetrievalModule(pl.LightningModule):
         self.frozen = stages(self.body)[: settings.frozen_stages]
         for layer in self.frozen:
             layer.requires_grad_(False)
+        # In a list, so that it is neither trained nor averaged nor saved.
+        self._teacher = [teacher(encoder)] if settings.distillation else []
         self.history: list[dict[str, float]] = []
         self._losses: list[Tensor] = []
         self._validated: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -111,8 +103,11 @@ class RetrievalModule(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], _index: int) -> Tensor:
         pixels, labels = batch
-        vectors = self.body(standardise(pixels, self.network.mean, self.network.std))
+        pixels = standardise(pixels, self.network.mean, self.network.std)
+        vectors = self.body(pixels)
         loss = cross_entropy(self.head(vectors), labels, label_smoothing=self.settings.label_smoothing)
+        for taught in self._teacher:
+            loss = loss + self.settings.distillation * apartness(vectors, taught(pixels))
         self._losses.append(loss.detach())
         return loss
 
@@ -161,6 +156,23 @@ class RetrievalModule(pl.LightningModule):
         self.history = checkpoint["history"]
 
 
+def teacher(encoder: Encoder) -> Callable[[Tensor], Tensor]:
+    """Return what an encoder's network gives for standardised pictures now, whatever is done to it later."""
+    embedder = encoder.embedder()
+
+    @torch.no_grad()
+    def taught(pixels: Tensor) -> Tensor:
+        vectors: Tensor = embedder.module(pixels.to(embedder.dtype))
+        return vectors.float()
+
+    return taught
+
+
+def apartness(vectors: Tensor, taught: Tensor) -> Tensor:
+    """Mean of 1 - cosine between vectors (B, D) and those of the teacher (B, D)."""
+    return (1 - (normalize(vectors.float()) * normalize(taught)).sum(dim=1)).mean()
+
+
 class StillStopped(EarlyStopping):
     """Early stopping that a run taken up again after its end does not forget."""
 
@@ -199,7 +211,7 @@ class Held(Dataset[tuple[Tensor, int, int]]):
         return len(self.pictures)
 
     def __getitem__(self, row: int) -> tuple[Tensor, int, int]:
-        return self.pictures[row], int(self.data.labels[row]), row
+        return self.pictures[row][0], int(self.data.labels[row]), row
 
 
 class Pictured(pl.LightningDataModule):
@@ -263,6 +275,7 @@ def finetune(
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     pl.seed_everything(seed, workers=True, verbose=False)
     classes = int(max(train.labels.max(), validation.labels.max())) + 1
+    start = {name: tensor.clone() for name, tensor in encoder.module.state_dict().items()}
     module = RetrievalModule(encoder, classes, settings, seed, judge)
     score = "validation_score"
     callbacks: list[Callback] = [
@@ -296,7 +309,20 @@ def finetune(
         raise SystemExit(0)
     best = torch.load(checkpoints / "best.ckpt", map_location="cpu", weights_only=True)
     module.load_state_dict(best["state_dict"])
-    return Training(Encoder(encoder.network, module.body.cpu().eval()), module.history)
+    body = module.body.cpu().eval()
+    body.load_state_dict(averaged(body.state_dict(), start, settings.pretrained_share))
+    return Training(Encoder(encoder.network, body), module.history)
+
+
+def averaged(trained: Mapping[str, Tensor], start: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+    """Average two states of one network: `share` of `start`, the rest of `trained`; counters are `trained`'s.
+
+    Wortsman et al., Robust Fine-Tuning of Zero-Shot Models, 2022, arXiv 2109.01903.
+    """
+    return {
+        name: torch.lerp(tensor, start[name], share) if tensor.is_floating_point() else tensor
+        for name, tensor in trained.items()
+    }
 
 
 def draw_epoch(labels: Integers, balance: float, seed: Sequence[int]) -> Integers:

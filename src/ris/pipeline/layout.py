@@ -4,7 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-STAGES = ("fetch", "clean", "finetune", "extract", "pca", "index_knn", "index_annoy", "tsne", "evaluate")
+STAGES = (
+    "fetch",
+    "clean",
+    "finetune",
+    "extract",
+    "pca",
+    "index_knn",
+    "index_annoy",
+    "same_picture",
+    "tsne",
+    "evaluate",
+)
 ENCODERS = ("finetuned", "pretrained", "both")
 """What is judged; each also without the classes of a draw, see `unseen`.
 
@@ -24,6 +35,14 @@ REJECTED = "data/rejected.parquet"
 PRETRAINED = "models/pretrained"
 FINETUNED = "models/encoder"
 UNSEEN = "models/unseen"
+LOCAL_FEATURES = "data/local_features"
+REGIONS = "data/regions"
+SAME_PICTURE_MODEL = "models/same_picture"
+SAME_PICTURE = "reports/same_picture.json"
+SAME_PICTURE_QUERIES = "reports/same_picture.csv"
+SAME_PICTURE_PICTURES = "reports/same_picture"
+SAME_PICTURE_RECALL = f"{SAME_PICTURE_PICTURES}/recall.png"
+SAME_PICTURE_SCORES = f"{SAME_PICTURE_PICTURES}/scores.png"
 LEARNING_CURVES = "reports/learning_curves.csv"
 LEARNING_CURVES_PICTURE = "reports/learning_curves.png"
 EXPLAINED_VARIANCE = "reports/explained_variance.png"
@@ -83,6 +102,16 @@ def features(encoder: str, projected: bool = False) -> str:
     if projected:
         return f"data/features_pca/{encoder}.npy"
     return f"data/features/{'pretrained' if encoder.startswith('pretrained') else encoder}.npy"
+
+
+def regions(encoder: str) -> str:
+    """Array of the vectors of the gallery's regions, (5 n, D): those of a picture one after the other."""
+    return f"{REGIONS}/{encoder}.npy"
+
+
+def proof(name: str) -> str:
+    """Picture of what was found after one edit, or of `absent` pictures."""
+    return f"{SAME_PICTURE_PICTURES}/proof_{name}.jpg"
 
 
 def projection(encoder: str) -> str:
