@@ -9,9 +9,11 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Annotation
 from PIL import Image
 
 from ris.evaluation import plots
+from ris.same_picture.edits import STRENGTHS
 
 INDEXES = ("knn", "knn_pca", "annoy")
 
@@ -47,6 +49,18 @@ def same_class() -> dict[str, dict[str, dict[str, dict[str, object]]]]:
     }
 
 
+def recalls() -> dict[str, dict[str, float | None]]:
+    return {
+        "one vector": {"jpeg10": 1.0, "crop12": 0.25, "frame": 0.2},
+        "regions and views": {"jpeg10": 1.0, "crop12": 0.5, "frame": 0.7},
+        "verified": {"jpeg10": 1.0, "crop12": None, "frame": 0.8},
+    }
+
+
+INLIERS = np.array([0, 12, 40, 300]), np.array([0, 0, 0, 0, 6, 6, 9, 15]), 9.0
+DISTANCES = np.array([-0.1, -0.5, -0.2, -0.4]), np.array([-0.9, -0.45]), -0.45
+
+
 def points(line: Line2D) -> npt.NDArray[np.float64]:
     return np.asarray(line.get_xydata(), dtype=np.float64)
 
@@ -61,6 +75,10 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     ),
     "confusions": lambda: plots.confusions(
         pd.DataFrame({"label": ["ant", "bass"], "wrong_label": ["crab", "$x"], "share": [0.2, 0.1]})
+    ),
+    "recall_per_edit": lambda: plots.recall_per_edit(recalls()),
+    "score_distributions": lambda: plots.score_distributions(
+        {"inliers": INLIERS, "minus the distance": DISTANCES}
     ),
 }
 
@@ -122,7 +140,70 @@ def test_classes_are_sorted_by_the_last_encoder() -> None:
     assert labels == ["ant", "bass"]
 
 
+def test_each_edit_has_its_recall_in_each_way_of_searching() -> None:
+    figure = FIGURES["recall_per_edit"]()
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.get_yticklabels()] == [
+        "JPEG at quality 10",
+        "cropped to 12%",
+        "in a screenshot",
+    ]
+    for line, found in zip(axes.lines, recalls().values(), strict=True):
+        expected = [[np.nan if recall is None else recall, row] for row, recall in enumerate(found.values())]
+        np.testing.assert_array_equal(points(line), np.array(expected))
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(recalls())
+    assert len({line.get_marker() for line in axes.lines}) == 3
+    sizes = [line.get_markersize() for line in axes.lines]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_curves_of_scores_say_what_share_of_queries_is_above() -> None:
+    for axes, (present, absent, threshold) in zip(
+        FIGURES["score_distributions"]().axes, (INLIERS, DISTANCES), strict=True
+    ):
+        curves = {line.get_label(): line for line in axes.lines}
+        for kind, scores in (("original in the gallery", present), ("original not in the gallery", absent)):
+            assert curves[kind].get_drawstyle() == "steps-post"
+            values, shares = points(curves[kind]).T
+            np.testing.assert_allclose(
+                shares[1:], [(scores > value).mean() for value in values[1:]], atol=1e-12
+            )
+            assert set(values[1:]) == set(scores.tolist())
+            assert shares[0] == 1
+        np.testing.assert_array_equal(points(curves["threshold"])[:, 0], threshold)
+
+
+def test_shares_at_the_threshold_are_recall_and_false_positive_rate() -> None:
+    texts = [[text.get_text() for text in axes.texts] for axes in FIGURES["score_distributions"]().axes]
+    assert texts == [["75.0%", "12.5%"], ["75.0%", "0.0%"]]
+    none = FIGURES["score_distributions"]().axes[1].texts[1]
+    assert isinstance(none, Annotation)
+    assert none.xy == (-0.45, 0.125)
+
+
+def test_inliers_alone_are_on_a_logarithmic_scale() -> None:
+    inliers, distances = FIGURES["score_distributions"]().axes
+    assert [axes.get_xscale() for axes in (inliers, distances)] == ["symlog", "linear"]
+    assert inliers.get_xlim()[0] == -0.5
+    assert [axes.get_title(loc="left") for axes in (inliers, distances)] == ["inliers", "minus the distance"]
+
+
+def test_scores_without_a_threshold_have_no_line_for_it() -> None:
+    (axes,) = plots.score_distributions({"inliers": (*INLIERS[:2], None)}).axes
+    assert len(axes.lines) == 2
+    assert not axes.texts
+
+
 def test_names() -> None:
     assert [plots.index_name(index) for index in INDEXES] == ["KNN", "KNN with PCA", "ANNOY"]
     assert plots.encoder_name("finetuned") == "fine-tuned"
     assert plots.encoder_name("both") == "both, side by side"
+    ways = [plots.index_name(way) for way in ("regions", "views", "regions_views", "verified")]
+    assert ways == ["gallery regions", "query views", "regions and views", "verified"]
+
+
+def test_every_edit_has_a_name_of_its_own() -> None:
+    names = {plots.edit_name(edit) for edit in STRENGTHS}
+    assert len(names) == len(STRENGTHS)
+    assert not names & set(STRENGTHS)
+    assert plots.edit_name("sharpened") == "sharpened"

@@ -37,6 +37,51 @@ def metrics(shift: float) -> dict[str, Any]:
     }
 
 
+EDITS = {"jpeg10": 0.951, "crop12": 0.312, "frame": 0.213}
+
+
+def found(mean: float, **more: Any) -> dict[str, Any]:
+    per_edit = {edit: recall + mean - 0.8 for edit, recall in EDITS.items()}
+    interval = [mean - 0.014, mean + 0.013]
+    return {"mean": mean, "mean_ci95": interval, "per_edit": per_edit, "n": 1200} | more
+
+
+def calibrated(mean: float, threshold: float, false_positive_rate: float) -> dict[str, Any]:
+    return found(
+        mean,
+        n=600,
+        precision=0.987,
+        precision_ci95=[0.981, 0.993],
+        false_positive_rate=false_positive_rate,
+        false_positive_rate_ci95=[false_positive_rate - 0.003, false_positive_rate + 0.004],
+        threshold=threshold,
+        stated_false_positive_rate=0.01,
+        n_absent=75,
+    )
+
+
+def same_picture() -> dict[str, Any]:
+    def ways(shift: float) -> dict[str, Any]:
+        return {
+            name: {f"recall@{k}": found(mean + shift + k / 1000) for k in (1, 30, 100)}
+            for name, mean in (("knn", 0.501), ("annoy_pca", 0.481))
+        }
+
+    more = {
+        name: {"recall@1": found(0.702), "recall@30": found(0.853)}
+        for name in ("whitened", "regions", "views")
+    }
+    return {
+        "finetuned": ways(0),
+        "pretrained": ways(0.1)
+        | more
+        | {
+            "regions_views": {"recall@1": found(0.774), "recall_at_fpr01": calibrated(0.523, -0.4321, 0.013)},
+            "verified": {"recall@1": found(0.874), "recall_at_fpr01": calibrated(0.856, 14.0, 0.008)},
+        },
+    }
+
+
 @pytest.fixture
 def context(tmp_path: Path) -> Context:
     def picture(name: str) -> Picture:
@@ -74,6 +119,9 @@ def context(tmp_path: Path) -> Context:
         same_class={"finetuned": metrics(0.0), "pretrained": metrics(-0.2)},
         unseen_class={},
         unseen_classes=0,
+        same_picture={},
+        same_picture_cost={},
+        proofs=[],
         capped={"precision@10": 37},
         latency={
             "search": {
@@ -106,6 +154,37 @@ def context(tmp_path: Path) -> Context:
         neighbours=[picture(f"neighbours_{number}.jpg") for number in range(6)],
         pictures={name: picture(f"{name}.png") for name in (*NAMES, "per_class", "confusions")},
     )
+
+
+@pytest.fixture
+def asked(context: Context, tmp_path: Path) -> Context:
+    """The page of a run that also asked where a very picture is."""
+
+    def picture(name: str) -> Picture:
+        Image.new("RGB", (30, 20), "olive").save(tmp_path / name)
+        return Picture(tmp_path / name, f"Caption of {name}")
+
+    names = ("same_picture_recall", "same_picture_scores")
+    return dataclasses.replace(
+        context,
+        same_picture=same_picture(),
+        same_picture_cost={
+            "p50_ms": 153.2,
+            "p95_ms": 318.4,
+            "queries": 100,
+            "threads": 2,
+            "local_features_bytes_per_picture": 34_012,
+            "region_rows": 34_710,
+        },
+        proofs=[picture(f"{edit}.jpg") for edit in EDITS],
+        pictures={**context.pictures, **{name: picture(f"{name}.png") for name in names}},
+    )
+
+
+def section(page: str, name: str) -> str:
+    """The text of one section of the page, cells apart, with every dash a hyphen."""
+    html = page.partition(f'<h2 id="{name}">')[2].partition("</section>")[0]
+    return " ".join(re.sub(r"<[^>]*>", " ", html).replace("\u2013", "-").split())
 
 
 class Page(HTMLParser):
@@ -241,6 +320,94 @@ def test_unseen_classes_have_a_section_of_their_own(context: Context) -> None:
     assert "fine-tuned 0.501, 0.502, 0.533" in section
     assert section.count("0.611<small>0.600") == 6
     assert 'href="#unseen"' in page
+
+
+def test_without_the_question_nothing_is_said_of_it(context: Context) -> None:
+    page = render(context)
+    assert "same_picture" not in page
+    assert "Where is this very picture?" not in page
+    assert "false-positive" not in page
+
+
+def test_a_page_with_all_sections_is_whole(asked: Context) -> None:
+    page = Page(render(asked))
+    assert not page.open
+    captions = [one.caption for one in (*asked.neighbours, *asked.pictures.values(), *asked.proofs)]
+    assert sorted(values(page, "img", "alt")) == sorted(captions)
+    targets = [value for _, name, value in page.attributes if name == "id"]
+    assert "#same_picture" in values(page, "a", "href")
+    assert targets.count("same_picture") == 1
+
+
+def test_every_recall_of_the_very_picture_is_shown_with_its_interval(asked: Context) -> None:
+    text = section(render(asked), "same_picture")
+    assert "1,200 queries were asked: 400 pictures of the gallery, each after 3 edits" in text
+    assert "JPEG at quality 10, cropped to 12%, in a screenshot." in text
+    assert "KNN fine-tuned 0.502 0.488-0.515 0.531 0.517-0.544 0.601 0.587-0.614" in text
+    assert "KNN pre-trained 0.602 0.588-0.615 0.631 0.617-0.644 0.701 0.687-0.714" in text
+    assert "ANNOY with PCA fine-tuned 0.482" in text
+    assert "gallery regions pre-trained 0.702 0.688-0.715 0.853 0.839-0.866 -" in text
+    assert "verified pre-trained 0.874 0.860-0.887 - -" in text
+    assert "verified fine-tuned" not in text
+
+
+def test_a_calibrated_answer_is_a_sentence_a_score(asked: Context) -> None:
+    text = section(render(asked), "same_picture")
+    assert (
+        "By geometry, a picture is here where more than 14 points agree: "
+        '98.7% (95% interval 98.1% to 99.3%) of the answers "here" name the original, '
+        "85.6% (95% interval 84.2% to 86.9%) of the 600 queries whose original is in the gallery "
+        "are answered with it, "
+        'and 0.8% (95% interval 0.5% to 1.2%) of the 75 others are answered "here" '
+        "though it is not; 1.0% was allowed."
+    ) in text
+    assert (
+        "By distance alone (regions and views, pre-trained), "
+        "a picture is here where one is nearer than 0.432:" in text
+    )
+    assert text.count("name the original") == 2
+
+
+def test_recall_edit_by_edit_is_of_the_encoder_that_gives_the_candidates(asked: Context) -> None:
+    text = section(render(asked), "same_picture")
+    assert "Query one vector regions and views verified" in text
+    assert "JPEG at quality 10 0.753 0.925 1.025" in text
+    assert "in a screenshot 0.015 0.187 0.287" in text
+
+
+def test_what_the_proof_costs(asked: Context) -> None:
+    text = section(render(asked), "same_picture")
+    assert "takes 153 ms at the median and 318 ms at the 95th percentile, over 100 queries" in text
+    assert "one at a time on 2 threads" in text
+    assert "take 34.0 kB on disk, and the regions add 34,710 vectors" in text
+    free = dataclasses.replace(asked, same_picture_cost={})
+    assert "What the proof costs" not in render(free)
+
+
+def test_a_collection_too_small_to_calibrate_has_no_such_answer(asked: Context) -> None:
+    small = same_picture()
+    for way in ("regions_views", "verified"):
+        del small["pretrained"][way]["recall_at_fpr01"]
+    page = render(dataclasses.replace(asked, same_picture=small, proofs=[]))
+    assert "Here, or not here" not in page
+    assert "No answers are shown in this run." in page
+
+
+def test_a_share_of_nothing_is_a_dash(asked: Context) -> None:
+    never = same_picture()
+    never["pretrained"]["verified"]["recall_at_fpr01"] |= {"precision": None, "precision_ci95": None}
+    never["pretrained"]["verified"]["recall@1"]["per_edit"]["crop12"] = None
+    text = section(render(dataclasses.replace(asked, same_picture=never)), "same_picture")
+    assert 'agree: — of the answers "here" name the original' in text
+    assert "cropped to 12% 0.114 0.286 —" in text
+
+
+def test_retrieval_recall_is_not_taken_for_ann_recall(asked: Context) -> None:
+    text = section(render(asked), "definitions")
+    for word in ("candidates", "verified", "recall at a false-positive rate", "recall@k of the very picture"):
+        assert word in text
+    assert "has nothing to do with ANN recall" in text
+    assert "ANN" not in section(render(asked), "same_picture").replace("ANNOY", "")
 
 
 def test_the_first_sentence_is_the_answer(context: Context) -> None:

@@ -1,36 +1,108 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ris.artifacts import read_json
 from ris.errors import RisError
-from ris.pipeline.figures import table, with_figures
+from ris.pipeline.figures import (
+    blocks,
+    near_copies,
+    run,
+    same_class,
+    same_picture,
+    unseen_class,
+    with_figures,
+)
 
 PROJECT = Path(__file__).parents[2]
+SCORE: dict[str, Any] = {"micro": 0.5, "macro": 0.25, "macro_ci95": [0.125, 0.375], "n": 7}
+CELL = "0.500 / 0.250 (0.125 to 0.375)"
+FOUND = {"knn_pca": dict.fromkeys(("precision@1", "precision@10", "mAP@R"), SCORE)}
 
 
 def test_the_readme_says_what_the_reports_say() -> None:
     readme = (PROJECT / "README.md").read_text()
-    figures = table(read_json(PROJECT / "reports/metrics.json"), read_json(PROJECT / "reports/latency.json"))
+    figures = blocks(PROJECT / "reports")
     assert with_figures(readme, figures) == readme, "run `python -m ris.pipeline.figures`"
+    assert all(f"<!-- figures: {name} -->" in readme for name in figures)
 
 
-def test_the_table_is_that_of_the_numbers() -> None:
-    score = {"micro": 0.5, "macro": 0.25, "macro_ci95": [0.125, 0.375], "n": 7}
-    found = {"knn_pca": dict.fromkeys(("precision@1", "precision@10", "mAP@R"), score)}
+def test_the_same_kind() -> None:
     latency = {"search": {"knn_pca": {"p50_ms": 0.0625}}, "embed": {"p50_ms": 12.34}}
-    same_class = {"finetuned": found, "pretrained": found}
-    written = table({"same_class": same_class}, latency)
-    cell = "0.500 / 0.250 (0.125 to 0.375)"
-    assert f"| KNN with PCA | fine-tuned | {cell} | {cell} | {cell} | 0.062 ms |" in written
-    assert "trained on: 7 queries" in written
-    assert "never seen were not asked for" in written
-    of_draws = {"knn_pca": {**found["knn_pca"], "mAP@R": {**score, "macro_by_draw": [0.125, 0.375]}}}
-    written = table({"same_class": same_class, "unseen_class": {"finetuned": of_draws}}, latency)
-    assert f"| KNN with PCA | fine-tuned | {cell} | {cell} | {cell} | 0.125, 0.375 |" in written
-    assert "never trained on: 7 queries of 2 draws" in written
+    written = same_class({"finetuned": FOUND, "pretrained": FOUND}, latency)
+    assert f"| KNN with PCA | fine-tuned | {CELL} | {CELL} | {CELL} | 0.062 ms |" in written
+    assert f"| KNN with PCA | pre-trained | {CELL} | {CELL} | {CELL} |  |" in written
+    assert "7 queries" in written
+    assert "12.3 ms" in written
 
 
-def test_a_readme_without_markers_is_refused() -> None:
-    with pytest.raises(RisError, match="figures"):
-        with_figures("# Nothing here\n", "1")
+def test_unseen_classes() -> None:
+    assert "Not asked" in unseen_class({})
+    of_draws = {"knn_pca": {**FOUND["knn_pca"], "mAP@R": {**SCORE, "macro_by_draw": [0.125, 0.375]}}}
+    written = unseen_class({"finetuned": of_draws})
+    assert f"| KNN with PCA | fine-tuned | {CELL} | {CELL} | {CELL} | 0.125, 0.375 |" in written
+    assert "7 queries of 2 draws" in written
+
+
+def recall(mean: float) -> dict[str, Any]:
+    return {"mean": mean, "mean_ci95": [0.1, 0.9], "per_edit": {"crop25": mean, "mirror": 1.0}, "n": 30}
+
+
+def test_the_same_picture() -> None:
+    assert "Not asked" in same_picture({}, {})
+    calibrated = {
+        **recall(0.95),
+        "precision": 0.99,
+        "precision_ci95": [0.98, 1.0],
+        "false_positive_rate": 0.008,
+        "false_positive_rate_ci95": [0.002, 0.015],
+        "stated_false_positive_rate": 0.01,
+        "threshold": 12.0,
+        "n_absent": 75,
+    }
+    own = {
+        "knn": {"recall@1": recall(0.7), "recall@30": recall(0.8), "recall@100": recall(0.85)},
+        "whitened": {"recall@1": recall(0.75)},
+        "regions_views": {"recall@1": recall(0.85), "recall@100": recall(0.99)},
+        "verified": {"recall@1": recall(0.97), "recall_at_fpr01": calibrated},
+    }
+    cost = {
+        "p50_ms": 201.6,
+        "p95_ms": 400.2,
+        "queries": 100,
+        "threads": 2,
+        "local_features_bytes_per_picture": 27_200,
+        "region_rows": 34_705,
+    }
+    written = same_picture({"finetuned": {"knn": own["knn"]}, "pretrained": own}, cost)
+    assert "| cropped to 25% | 0.750 | 0.990 | 0.970 |" in written
+    assert "all candidates, recall@100" in written
+    assert "**0.970** (0.100 to 0.900)" in written
+    assert "| KNN, fine-tuned | 0.700 (0.100 to 0.900) |" in written
+    assert "false-positive rate of 1%: recall 0.950 (0.100 to 0.900), n = 30" in written
+    assert "precision 0.990 (0.980 to 1.000)" in written
+    assert "202 ms at the median, 400 ms" in written
+    assert "27.2 kB a picture; the regions add 34,705 vectors" in written
+
+
+def test_the_run_and_its_near_copies() -> None:
+    timings: dict[str, Any] = {
+        "clean": {"seconds": 60, "peak_memory_bytes": 1e9},
+        "finetune": {"seconds": 1800, "peak_memory_bytes": 2.94e9, "epochs_unseen": [9, 9]},
+    }
+    assert "took 31 minutes, 30 of them for 3 trainings, and its largest process 2.9 GB" in run(timings)
+    counts = {"groups": 640, "grouped": 1380, "groups_across_classes": 453, "largest_group": 8}
+    assert "640 groups of 1,380 pictures, 453 of them across classes, the largest of 8" in near_copies(counts)
+
+
+def test_blocks_are_replaced_each_by_its_own() -> None:
+    readme = "a\n<!-- figures: one -->\nold\n<!-- /figures -->\nb\n<!-- figures: two -->\n<!-- /figures -->\n"
+    written = with_figures(readme, {"one": "1\n", "two": "2\n"})
+    assert written.split() == readme.replace("old", "1").replace("two -->\n", "two -->\n2\n").split()
+    assert with_figures(written, {"one": "1\n", "two": "2\n"}) == written
+
+
+def test_a_readme_without_markers_or_with_unknown_ones_is_refused() -> None:
+    for readme in ("# Nothing here\n", "<!-- figures: odd -->\n<!-- /figures -->\n"):
+        with pytest.raises(RisError, match="blocks of figures"):
+            with_figures(readme, {"one": "1"})

@@ -13,7 +13,9 @@ import pytest
 import yaml
 from PIL import Image
 
+from ris.pipeline import layout
 from ris.pipeline.demo import grow
+from ris.same_picture.edits import STRENGTHS
 
 PROJECT = Path(__file__).parents[2]
 CLASSES, PICTURES = 4, 12
@@ -79,6 +81,10 @@ def overrides(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         "index_annoy.n_trees=5",
         "unseen.classes=1",
         "unseen.draws=[0]",
+        "same_picture.queries=6",
+        "same_picture.absent=4",
+        "same_picture.false_positive_rate=0.1",
+        "same_picture.local_features.gallery=100",
         "evaluate.bootstrap=50",
         "evaluate.k=[1,5]",
         "evaluate.latency_k=5",
@@ -96,20 +102,32 @@ def overrides(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def tree(tmp_path_factory: pytest.TempPathFactory, overrides: list[str]) -> Path:
     tree = tmp_path_factory.mktemp("first") / "tree"
     grow(tree, PROJECT, overrides)
-    assert len(ran(dvc(tree, "repro"))) == 9
+    assert len(ran(dvc(tree, "repro"))) == 10
     return tree
 
 
 def test_all_is_made_and_of_the_right_shape(tree: Path) -> None:
     questions = json.loads((tree / "reports/metrics.json").read_text())
-    assert set(questions) == {"same_class", "unseen_class"}
+    assert set(questions) == {"same_class", "unseen_class", "same_picture"}
     same_class = questions["same_class"]
-    for encoder in (encoder for question in questions.values() for encoder in question.values()):
-        assert set(encoder) == {"knn", "knn_pca", "annoy", "annoy_pca"}
+    for question in (same_class, questions["unseen_class"]):
+        assert set(question) == set(layout.ENCODERS)
+        for encoder in question.values():
+            assert set(encoder) == {*layout.INDEXES, layout.RERANKED}
+            for metrics in encoder.values():
+                low, high = metrics["precision@5"]["macro_ci95"]
+                assert 0 <= low <= metrics["precision@5"]["macro"] <= high <= 1
+    same_picture = questions["same_picture"]
+    assert set(same_picture["finetuned"]) == set(layout.INDEXES)
+    several = {"whitened", "regions", "views", "regions_views", "verified"}
+    assert set(same_picture["pretrained"]) == {*layout.INDEXES, *several}
+    for encoder in same_picture.values():
         for metrics in encoder.values():
-            low, high = metrics["precision@5"]["macro_ci95"]
-            assert 0 <= low <= metrics["precision@5"]["macro"] <= high <= 1
-    assert all(set(question) == {"finetuned", "pretrained"} for question in questions.values())
+            assert metrics["recall@1"]["n"] == 6 * 15
+            assert list(metrics["recall@1"]["per_edit"]) == list(STRENGTHS)
+    verified = same_picture["pretrained"]["verified"]["recall@1"]
+    assert verified["per_edit"]["caption"] == verified["per_edit"]["colour"] == 1.0
+    assert json.loads((tree / "models/same_picture/inliers.json").read_text())["threshold"] >= 0
     assert np.load(tree / "data/features/finetuned.npy").shape == (CLASSES * PICTURES, 2048)
     assert np.load(tree / "data/features_pca/pretrained.npy").shape == (CLASSES * PICTURES, 16)
     assert list((tree / ".ris/finetune").iterdir()) == []  # no checkpoint of a finished training
@@ -141,7 +159,7 @@ def change(tree: Path, section: str, key: str, value: Any) -> None:
 def test_the_number_of_trees_runs_only_what_follows_from_it(tree: Path) -> None:
     before = (tree / "params.yaml").read_text()
     change(tree, "index_annoy", "n_trees", 3)
-    assert ran(dvc(tree, "repro")) == ["index_annoy", "evaluate"]
+    assert ran(dvc(tree, "repro")) == ["index_annoy", "same_picture", "evaluate"]
     (tree / "params.yaml").write_text(before)
     dvc(tree, "repro")
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, PercentFormatter, StrMethodFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter, StrMethodFormatter
 from PIL import Image
 
 from ris.artifacts import writing
@@ -65,8 +65,16 @@ styled = matplotlib.style.context(list(STYLE))
 
 def index_name(index: str) -> str:
     """How an index is called in plots and tables: `knn_pca` is "KNN with PCA"."""
-    if index == "reranked":
-        return "re-ranked"
+    names = {
+        "reranked": "re-ranked",
+        "whitened": "KNN, whitened",
+        "regions": "gallery regions",
+        "views": "query views",
+        "regions_views": "regions and views",
+        "verified": "verified",
+    }
+    if index in names:
+        return names[index]
     return index.removesuffix("_pca").upper() + (" with PCA" if index.endswith("_pca") else "")
 
 
@@ -74,6 +82,28 @@ def encoder_name(encoder: str) -> str:
     """How an encoder is called in plots and tables: `finetuned` is "fine-tuned"."""
     names = {"finetuned": "fine-tuned", "pretrained": "pre-trained", "both": "both, side by side"}
     return names.get(encoder, encoder)
+
+
+def edit_name(edit: str) -> str:
+    """How an edit of a picture is called in plots and tables: `crop25` is "cropped to 25%"."""
+    names = {
+        "jpeg10": "JPEG at quality 10",
+        "down64": "64 pixels wide",
+        "crop50": "cropped to 50%",
+        "crop25": "cropped to 25%",
+        "crop12": "cropped to 12%",
+        "rot15": "turned by 15°",
+        "rot90": "turned by 90°",
+        "mirror": "mirrored",
+        "grey_dark": "grey and dark",
+        "blur": "blurred",
+        "noise": "with noise",
+        "caption": "with a caption",
+        "frame": "in a screenshot",
+        "collage": "in a collage",
+        "colour": "in other colours",
+    }
+    return names.get(edit, edit)
 
 
 @styled
@@ -316,6 +346,87 @@ def confusions(pairs: pd.DataFrame) -> Figure:
     axes.set(ylim=(len(pairs) - 0.4, -0.6), xlabel="share of the neighbours found")
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     axes.grid(axis="y", visible=False)
+    return figure
+
+
+@styled
+def recall_per_edit(series: Mapping[str, Mapping[str, float | None]]) -> Figure:
+    """Share of queries answered with their original, one line an edit and one marker a way of searching.
+
+    Args:
+        series: what to call a way of searching -> edit -> recall@1, or None where it was not asked; the first
+            way says which edits there are, in which order.
+    """
+    edits = list(next(iter(series.values())))
+    recalls = np.array([[found[edit] for edit in edits] for found in series.values()], dtype=float)
+    places = np.arange(len(edits))
+    figure, axes = _panel("recall@1 by edit", height=1.1 + 0.24 * len(edits))
+    axes.hlines(places, recalls.min(axis=0), recalls.max(axis=0), color=MUTED, linewidth=1.2)
+    for number, (label, line) in enumerate(zip(series, recalls, strict=True)):
+        colour, marker = SERIES[number % len(SERIES)]
+        # The later the smaller, so that equal recalls are all seen.
+        size = 8.5 - 5 * number / len(series)
+        axes.plot(line, places, linestyle="", color=colour, marker=marker, markersize=size, label=label)
+    axes.set_yticks(places, [edit_name(edit) for edit in edits], color=INK)
+    axes.set(ylim=(len(edits) - 0.4, -0.6), xlim=(-0.03, 1.03))
+    figure.legend(loc="outside lower center", ncols=len(series), handletextpad=0.1, columnspacing=1.2)
+    return figure
+
+
+@styled
+def score_distributions(
+    panels: Mapping[str, tuple[npt.NDArray[np.floating[Any]], npt.NDArray[np.floating[Any]], float | None]],
+) -> Figure:
+    """Share of queries above each score, of those whose original is in the gallery and of the others.
+
+    At the threshold the two curves stand at the share of queries of each kind that is answered "here". Both
+    shares are on a logarithmic scale, as the few false positives are what a threshold is chosen for. So are
+    scores that are whole numbers from 0, from 10 up: inliers are few at most thresholds, and can be hundreds.
+
+    Args:
+        panels: what to call a score -> (n,) scores where the original is present, (m,) where it is absent,
+            and the threshold above which a picture is here, None where there is none.
+    """
+    figure = _figure(0.5 + 2.5 * len(panels))
+    all_axes = figure.subplots(len(panels), squeeze=False)[:, 0]
+    kinds = (
+        ("original in the gallery", BLUE, "-", (6, 5), "left"),
+        ("original not in the gallery", VERMILION, "--", (-6, -12), "right"),
+    )
+    for axes, (name, (present, absent, threshold)) in zip(all_axes, panels.items(), strict=True):
+        every = np.concatenate([present, absent])
+        floor = 0.5 / max(len(present), len(absent))
+        for scores, (kind, colour, line, offset, side) in zip((present, absent), kinds, strict=True):
+            values, counts = np.unique(scores, return_counts=True)
+            higher = 1 - np.cumsum(counts) / len(scores)
+            steps = np.r_[every.min(), values], np.r_[1.0, higher]
+            axes.plot(*steps, color=colour, linestyle=line, drawstyle="steps-post", label=kind)
+            if threshold is not None:
+                here = float(np.mean(scores > threshold))
+                point = threshold, max(here, floor)
+                axes.plot(*point, color=colour, marker="o")
+                axes.annotate(
+                    f"{here:.1%}",
+                    point,
+                    offset,
+                    textcoords="offset points",
+                    ha=side,
+                    color=colour,
+                )
+        if threshold is not None:
+            axes.axvline(threshold, color=INK, linestyle=":", linewidth=1, label="threshold")
+        axes.set(title=name, ylabel="queries that score higher", yscale="log")
+        axes.set_ylim(floor, 2)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        if every.min() >= 0 and (every == np.rint(every)).all():
+            axes.set_xscale("symlog", linthresh=10)
+            ticks = (0, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+            axes.set_xticks([tick for tick in ticks if tick <= every.max()])
+            axes.set_xlim(left=-0.5)
+            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axes.xaxis.set_minor_formatter(NullFormatter())
+    figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 

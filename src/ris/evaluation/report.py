@@ -13,7 +13,7 @@ import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
 from ris.errors import RisError
-from ris.evaluation.plots import encoder_name, index_name
+from ris.evaluation.plots import edit_name, encoder_name, index_name
 
 REJECTED_SHOWN = 15
 """Dropped files listed for each kind; the page says where the others are."""
@@ -85,6 +85,14 @@ class Context:
     """The same over classes that the encoder was not trained on, with `macro_by_draw`; or empty."""
     unseen_classes: int
     """How many classes each draw holds out."""
+    same_picture: Mapping[str, Any]
+    """Encoder, index or way of searching, metric, then `mean`, `mean_ci95`, `per_edit` and `n`, as in
+    metrics.json; with a calibrated answer also `recall_at_fpr...`. Or empty."""
+    same_picture_cost: Mapping[str, float]
+    """Of a verified search: `p50_ms`, `p95_ms`, `queries`, `threads`, `local_features_bytes_per_picture`,
+    `region_rows`; or empty."""
+    proofs: Sequence[Picture]
+    """Answers to "where is this very picture?", one picture an edit."""
     capped: Mapping[str, int]
     """For `precision@k`: how many queries have fewer than k right answers in the gallery."""
     latency: Mapping[str, Any]
@@ -100,7 +108,8 @@ class Context:
     neighbours: Sequence[Picture]
     pictures: Mapping[str, Picture]
     """`metrics`, `recall_latency`, `explained_variance`, `learning_curves`, `tsne`, `tsne_thumbnails`,
-    `per_class` and `confusions`; the page says which of them are missing."""
+    `per_class`, `confusions`, and where `same_picture` is not empty `same_picture_recall` and
+    `same_picture_scores`; the page says which of them are missing."""
 
 
 def render(context: Context) -> str:
@@ -132,6 +141,8 @@ def render(context: Context) -> str:
             shown_k=_k(shown),
             gallery=context.data.split["train"] + context.data.split["validation"],
             listed_a_kind=REJECTED_SHOWN,
+            by_edit=_by_edit(context.same_picture),
+            calibrated=_calibrated(context.same_picture),
             main_metrics=list(dict.fromkeys([precisions[0], shown, "mAP@R", *nearest_ann])),
             all_metrics=list(dict.fromkeys([*names, *ann])),
             rejected_kinds=rejected["kind"].value_counts(sort=False).sort_index(),
@@ -150,16 +161,38 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= {
         "count": lambda value: f"{value:,}",
-        "score": lambda value: f"{value:.3f}",
-        "percent": lambda value: f"{value:.1%}",
+        "score": lambda value: "—" if value is None else f"{value:.3f}",
+        "percent": lambda value: "—" if value is None else f"{value:.1%}",
         "significant": _significant,
         "bytes": _bytes,
         "index_name": index_name,
         "encoder_name": encoder_name,
+        "edit_name": edit_name,
         "cells": _cells,
         "embedded": _embedded,
     }
     return environment
+
+
+def _by_edit(same_picture: Mapping[str, Any]) -> dict[str, Mapping[str, float | None]]:
+    """Return recall@1 by edit of the encoder that gives the candidates: by one vector, by more, verified."""
+    candidates: Mapping[str, Any] = next((ways for ways in same_picture.values() if "verified" in ways), {})
+    return {
+        way: candidates[way]["recall@1"]["per_edit"]
+        for way in ("whitened", "regions_views", "verified")
+        if way in candidates
+    }
+
+
+def _calibrated(same_picture: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any]]]:
+    """Return encoder, index or way of searching, and figures of every answer at a false-positive rate."""
+    return [
+        (encoder, way, score)
+        for encoder, ways in same_picture.items()
+        for way, metrics in ways.items()
+        for metric, score in metrics.items()
+        if metric.startswith("recall_at_fpr")
+    ]
 
 
 def _k(metric: str) -> int:

@@ -1,86 +1,200 @@
-"""The figures in README.md, written there from reports/: `python -m ris.pipeline.figures`."""
+"""The figures in README.md, written there from reports/: `python -m ris.pipeline.figures`.
 
+What stands between `<!-- figures: NAME -->` and `<!-- /figures -->` is that block of figures.
+"""
+
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ris.artifacts import read_json, writing
 from ris.errors import RisError
-from ris.evaluation.plots import encoder_name, index_name
+from ris.evaluation.plots import edit_name, encoder_name, index_name
 from ris.pipeline import layout
 
-START, END = "<!-- figures -->\n", "<!-- /figures -->"
+BLOCK = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- /figures -->)", re.DOTALL)
 METRICS = ("precision@1", "precision@10", "mAP@R")
 HEADS = ["index", "encoder", *(f"{metric} micro / macro" for metric in METRICS)]
+SHOWN = ("knn", "knn_pca", "annoy", layout.RERANKED)
+"""Indexes of the README's tables; the report has all."""
 
 
-def table(metrics: dict[str, Any], latency: dict[str, Any]) -> str:
-    """Return the figures as Markdown: a table a question, macro averages with their intervals."""
-    return "\n".join(["", *_same_class(metrics["same_class"], latency), *_unseen_class(metrics), ""])
+def blocks(reports: Path) -> dict[str, str]:
+    """Return every block of figures, as Markdown, from a folder of reports.
+
+    Raises:
+        RisError: a report is missing.
+    """
+    metrics, latency = read_json(reports / "metrics.json"), read_json(reports / "latency.json")
+    timings = {stage: read_json(reports / f"timings/{stage}.json") for stage in layout.STAGES}
+    return {
+        "same_class": same_class(metrics["same_class"], latency),
+        "unseen_class": unseen_class(metrics.get("unseen_class", {})),
+        "same_picture": same_picture(metrics.get("same_picture", {}), latency.get("same_picture", {})),
+        "run": run(timings),
+        "near_copies": near_copies(timings["clean"]),
+    }
 
 
-def _same_class(found: dict[str, Any], latency: dict[str, Any]) -> list[str]:
+def same_class(found: Mapping[str, Any], latency: Mapping[str, Any]) -> str:
+    """The same kind, of classes trained on."""
     rows = []
     for encoder, of_encoder in found.items():
-        for name, one in of_encoder.items():
+        for name in (name for name in SHOWN if name in of_encoder):
             timed = f"{latency['search'][name]['p50_ms']:.3f} ms" if encoder == "finetuned" else ""
-            rows.append([index_name(name), encoder_name(encoder), *_cells(one), timed])
+            rows.append([index_name(name), encoder_name(encoder), *_cells(of_encoder[name]), timed])
     n = found["finetuned"]["knn_pca"]["mAP@R"]["n"]
-    note = (
-        f"The same kind, of classes trained on: {n} queries; in brackets the 95 % interval of the macro "
-        "average, by bootstrap over queries, stratified by class. Latency is on one thread, without "
-        f"embedding the picture ({latency['embed']['p50_ms']:.1f} ms at the median with the fine-tuned "
-        "network; both networks cost twice that)."
+    return _table(
+        [*HEADS, "one search, p50"],
+        rows,
+        f"{n} queries; in brackets the 95 % interval of the macro average, by bootstrap over queries, "
+        "stratified by class. Latency is on one thread, without embedding the picture "
+        f"({latency['embed']['p50_ms']:.1f} ms at the median with one network).",
     )
-    return [*_markdown([*HEADS, "one search, p50"], rows), "", note, ""]
 
 
-def _unseen_class(metrics: dict[str, Any]) -> list[str]:
-    if "unseen_class" not in metrics:
-        return ["Classes that training has never seen were not asked for in this run.", ""]
+def unseen_class(found: Mapping[str, Any]) -> str:
+    """The same kind, of classes never trained on."""
+    if not found:
+        return "Not asked in this run.\n"
     rows = []
-    for encoder, of_encoder in metrics["unseen_class"].items():
-        for name, one in of_encoder.items():
-            by_draw = ", ".join(f"{value:.3f}" for value in one["mAP@R"]["macro_by_draw"])
-            rows.append([index_name(name), encoder_name(encoder), *_cells(one), by_draw])
-    one = metrics["unseen_class"]["finetuned"]["knn_pca"]["mAP@R"]
-    note = (
-        f"The same kind, of classes never trained on: {one['n']} queries of "
-        f"{len(one['macro_by_draw'])} draws of classes against the whole gallery; network and PCA learnt "
-        "from the other classes alone."
+    for encoder, of_encoder in found.items():
+        for name in (name for name in SHOWN if name in of_encoder):
+            by_draw = ", ".join(f"{value:.3f}" for value in of_encoder[name]["mAP@R"]["macro_by_draw"])
+            rows.append([index_name(name), encoder_name(encoder), *_cells(of_encoder[name]), by_draw])
+    one = found["finetuned"]["knn_pca"]["mAP@R"]
+    return _table(
+        [*HEADS, "mAP@R macro by draw"],
+        rows,
+        f"{one['n']} queries of {len(one['macro_by_draw'])} draws of classes against the whole gallery; "
+        "network and PCA learnt from the other classes alone.",
     )
-    return [*_markdown([*HEADS, "mAP@R macro by draw"], rows), "", note, ""]
 
 
-def _markdown(heads: list[str], rows: list[list[str]]) -> list[str]:
-    return ["| " + " | ".join(row) + " |" for row in [heads, ["---"] * len(heads), *rows]]
+def same_picture(found: Mapping[str, Any], cost: Mapping[str, Any]) -> str:
+    """Where is this very picture, or is it not here."""
+    own = next((of_encoder for of_encoder in found.values() if "verified" in of_encoder), None)
+    if own is None:
+        return "Not asked in this run.\n"
+    ways = [name for name in ("whitened", "regions", "views", "regions_views") if name in own]
+    widest = own[ways[-1]]
+    deepest = list(widest)[-1] if "recall_at" not in list(widest)[-1] else list(widest)[-2]
+    shown = [own["whitened"]["recall@1"], widest[deepest], own["verified"]["recall@1"]]
+    rows = [
+        [edit_name(edit), *(f"{one['per_edit'][edit]:.3f}" for one in shown)] for edit in shown[0]["per_edit"]
+    ]
+    rows.append(["**mean**", *(f"**{one['mean']:.3f}** {_interval(one, 'mean')}" for one in shown)])
+    per_edit = _table(
+        ["edit", "one vector, recall@1", f"all candidates, {deepest}", "verified, recall@1"],
+        rows,
+        f"{shown[0]['n']} queries in all; in brackets the 95 % interval, by bootstrap over pictures.",
+    )
+    kinds = [[index_name(name), *(_recall(own[name], k) for k in (1, 30, 100))] for name in ways]
+    vectors = [
+        [f"{index_name('knn')}, {encoder_name(encoder)}", *(_recall(one["knn"], k) for k in (1, 30, 100))]
+        for encoder, one in found.items()
+    ]
+    candidates = _table(
+        ["candidates", "recall@1", "recall@30", "recall@100"], [*vectors, *kinds], "Means over the edits."
+    )
+    return "\n".join([per_edit, candidates, *map(_calibrated, _calibrations(own)), _cost(cost)])
 
 
-def with_figures(readme: str, figures: str) -> str:
+def _calibrations(own: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    return [
+        (name, summary)
+        for name, metrics in own.items()
+        for metric, summary in metrics.items()
+        if metric.startswith("recall_at_fpr")
+    ]
+
+
+def _calibrated(calibration: tuple[str, Mapping[str, Any]]) -> str:
+    name, told = calibration
+    by = "inliers of the geometry" if name == "verified" else f"distance alone ({index_name(name)})"
+    return (
+        f'- "It is here" by {by}, at a stated false-positive rate of '
+        f"{told['stated_false_positive_rate']:.0%}: "
+        f"recall {told['mean']:.3f} {_interval(told, 'mean')}, n = {told['n']}; "
+        f"precision {told['precision']:.3f} {_interval(told, 'precision')}; "
+        f"false-positive rate {told['false_positive_rate']:.3f} {_interval(told, 'false_positive_rate')}, "
+        f"n = {told['n_absent']}. Chosen on one half of the pictures, reported on the other."
+    )
+
+
+def _cost(cost: Mapping[str, Any]) -> str:
+    return (
+        f"- From the decoded picture to the verified answer {cost['p50_ms']:.0f} ms at the median, "
+        f"{cost['p95_ms']:.0f} ms at the 95th percentile ({cost['queries']} queries one at a time, "
+        f"{cost['threads']} threads). Local features take "
+        f"{cost['local_features_bytes_per_picture'] / 1000:.1f} kB a picture; the regions add "
+        f"{cost['region_rows']:,} vectors.\n"
+    )
+
+
+def run(timings: Mapping[str, Any]) -> str:
+    """What the whole run took."""
+    seconds = {stage: one["seconds"] for stage, one in timings.items()}
+    peak = max(one["peak_memory_bytes"] for one in timings.values())
+    trainings = 1 + len(timings["finetune"]["epochs_unseen"])
+    return (
+        f"The committed run took {sum(seconds.values()) / 60:.0f} minutes, "
+        f"{seconds['finetune'] / 60:.0f} of them for {trainings} trainings, "
+        f"and its largest process {peak / 1e9:.1f} GB of memory.\n"
+    )
+
+
+def near_copies(counts: Mapping[str, Any]) -> str:
+    """What clean found."""
+    return (
+        f"In the committed run it finds {counts['groups']} groups of {counts['grouped']:,} pictures, "
+        f"{counts['groups_across_classes']} of them across classes, the largest of "
+        f"{counts['largest_group']}.\n"
+    )
+
+
+def _table(heads: list[str], rows: list[list[str]], note: str) -> str:
+    lines = ["| " + " | ".join(row) + " |" for row in [heads, ["---"] * len(heads), *rows]]
+    return "\n".join([*lines, "", note, ""])
+
+
+def _cells(summaries: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{one['micro']:.3f} / {one['macro']:.3f} {_interval(one, 'macro')}"
+        for one in (summaries[metric] for metric in METRICS)
+    ]
+
+
+def _recall(metrics: Mapping[str, Any], k: int) -> str:
+    one = metrics.get(f"recall@{k}")
+    return f"{one['mean']:.3f} {_interval(one, 'mean')}" if one else ""
+
+
+def _interval(summary: Mapping[str, Any], name: str) -> str:
+    low, high = summary[f"{name}_ci95"]
+    return f"({low:.3f} to {high:.3f})"
+
+
+def with_figures(readme: str, figures: Mapping[str, str]) -> str:
     """Return a README with what stands between its markers replaced.
 
     Raises:
-        RisError: the markers are missing.
+        RisError: there are no markers, or there is no such block.
     """
-    before, start, rest = readme.partition(START)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise RisError(f"README.md lacks {START.strip()} or {END}; put them where the figures belong.")
-    return before + start + figures + end + after
-
-
-def _cells(summaries: dict[str, Any]) -> list[str]:
-    cells = []
-    for summary in (summaries[metric] for metric in METRICS):
-        low, high = summary["macro_ci95"]
-        cells.append(f"{summary['micro']:.3f} / {summary['macro']:.3f} ({low:.3f} to {high:.3f})")
-    return cells
+    named = [name for _, name, _ in BLOCK.findall(readme)]
+    if not named or not set(named) <= set(figures):
+        raise RisError(
+            f"README.md has the blocks of figures {named}; it needs `<!-- figures: NAME -->` with names of "
+            f"{', '.join(figures)}."
+        )
+    return BLOCK.sub(lambda found: f"{found[1]}\n{figures[found[2]]}\n{found[3]}", readme)
 
 
 def main() -> None:
     """Write the figures of ./reports into ./README.md."""
     readme = Path("README.md")
-    figures = table(read_json(Path(layout.METRICS)), read_json(Path(layout.LATENCY)))
-    text = with_figures(readme.read_text(), figures)
+    text = with_figures(readme.read_text(), blocks(Path("reports")))
     with writing(readme) as fresh:
         fresh.write_text(text)
 

@@ -33,9 +33,18 @@ PICTURES = {
     "tsne_thumbnails": (layout.TSNE_THUMBNAILS, "The same map with the pictures themselves."),
     "per_class": (layout.PER_CLASS_PICTURE, "mAP@R of every class, before and after fine-tuning."),
     "confusions": (layout.CONFUSIONS_PICTURE, "Classes that are most often found in place of another."),
+    "same_picture_recall": (
+        layout.SAME_PICTURE_RECALL,
+        "Recall@1 of each edit, before and after verification.",
+    ),
+    "same_picture_scores": (
+        layout.SAME_PICTURE_SCORES,
+        "Share of queries above each score, where the original is in the gallery and where it is not; all "
+        "queries, with the threshold that one half of them chose.",
+    ),
 }
 UNSEEN_NOT_MEASURED = "Classes that training has never seen: set `unseen.draws`."
-NOT_MEASURED = ("Finding the same picture after an edit, or saying that it is not here.",)
+SAME_PICTURE_NOT_MEASURED = "Finding the same picture after an edit: set `same_picture.enabled`."
 LIBRARIES = ("torch", "torchvision", "timm", "pytorch-lightning", "scikit-learn", "annoy", "numpy", "pillow")
 
 
@@ -117,6 +126,9 @@ def told(
         headline=headline,
         same_class=metrics,
         unseen_class=questions.get("unseen_class", {}),
+        same_picture=questions.get("same_picture", {}),
+        same_picture_cost=costs.get("same_picture", {}),
+        proofs=_proofs(params, tree),
         unseen_classes=params.unseen.classes,
         capped={name: one["capped_queries"] for name, one in summaries.items() if "capped_queries" in one},
         latency=costs,
@@ -128,6 +140,13 @@ def told(
         neighbours=sample,
         pictures={name: Picture(tree.read(path), caption) for name, (path, caption) in PICTURES.items()},
     )
+
+
+def _proofs(params: Params, tree: Tree) -> list[Picture]:
+    shown = {name: f"What was found after {plots.edit_name(name)}." for name in params.same_picture.edits}
+    shown["absent"] = "Pictures that are not in the gallery, those with most points that agree first."
+    pictures = [Picture(tree.read(layout.proof(name)), caption) for name, caption in shown.items()]
+    return [picture for picture in pictures if picture.path.is_file()]
 
 
 def _data(params: Params, tree: Tree, catalog: Catalog) -> DataSummary:
@@ -160,7 +179,9 @@ def _run(params: Params, tree: Tree) -> RunSummary:
     training = (
         f"at most {settings.epochs} epochs of {settings.train_size} px crops, the first "
         f"{settings.frozen_stages} stages frozen, with a cosine classifier "
-        f"(temperature {settings.temperature}, label smoothing {settings.label_smoothing}), AdamW at "
+        f"(temperature {settings.temperature}, label smoothing {settings.label_smoothing}), "
+        f"distillation from the pre-trained network at {settings.distillation:g}, which is "
+        f"{settings.pretrained_share:.0%} of the average of weights that is kept, AdamW at "
         f"{settings.learning_rate}, batches of {settings.batch_size}; the epoch with the best validation "
         "mAP@R is kept"
     )
@@ -176,5 +197,8 @@ def _run(params: Params, tree: Tree) -> RunSummary:
         processor=torch.cpu.get_capabilities().get("cpu_name") or platform.machine(),
         cores=os.cpu_count() or 1,
         versions={"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
-        not_measured=NOT_MEASURED if params.unseen.draws else (UNSEEN_NOT_MEASURED, *NOT_MEASURED),
+        not_measured=[
+            *([] if params.unseen.draws else [UNSEEN_NOT_MEASURED]),
+            *([] if params.same_picture.enabled else [SAME_PICTURE_NOT_MEASURED]),
+        ],
     )

@@ -62,8 +62,10 @@ def measure_costs(params: Params, tree: Tree, catalog: Catalog) -> dict[str, Any
             "build_s": build_s,
         }
     extracted = read_json(tree.read(layout.timings("extract")))["images_per_second"]
+    verified = read_json(tree.read(layout.timings("same_picture"))).get("picture_to_answer")
     return {
         "search": search,
+        **({"same_picture": verified} if verified else {}),
         "embed": _measure_embedding(params, tree, catalog),
         "extract": {"images_per_second": extracted[TIMED_ENCODER]},
     }

@@ -144,6 +144,12 @@ def halves(groups: Groups, seed: int) -> Booleans:
     return np.isin(groups, drawn)
 
 
+def smallest_rate(answers: Answers, seed: int) -> float:
+    """Return the smallest false-positive rate that the half on which a threshold is chosen can tell."""
+    absent = np.count_nonzero(halves(answers.groups, seed) & ~answers.present)
+    return 1 / absent if absent else np.inf
+
+
 def choose_threshold(answers: Answers, false_positive_rate: float) -> float:
     """Return the lowest of the absent queries' scores above which at most the stated share of them lies.
 

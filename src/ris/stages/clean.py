@@ -8,11 +8,18 @@ from ris.pipeline.layout import Tree
 from ris.pipeline.runner import run
 
 
-def clean(params: Params, tree: Tree) -> None:
-    """Write the catalog that every later array follows, and what was thrown away and why."""
+def clean(params: Params, tree: Tree) -> dict[str, int]:
+    """Write the catalog that every later array follows, and what was dropped and why; count near-copies."""
     catalog, rejected = build_catalog(tree.read(layout.IMAGES), params)
     write_table(tree.write(layout.CATALOG), catalog)
     write_table(tree.write(layout.REJECTED), rejected)
+    groups = catalog.groupby("group")["label"].agg(["size", "nunique"]).query("size > 1")
+    return {
+        "groups": len(groups),
+        "grouped": int(groups["size"].sum()),
+        "groups_across_classes": int((groups["nunique"] > 1).sum()),
+        "largest_group": int(groups["size"].max()) if len(groups) else 1,
+    }
 
 
 if __name__ == "__main__":

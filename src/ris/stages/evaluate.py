@@ -1,6 +1,8 @@
 """evaluate: every index of both encoders judged on the queries, timed, shown, and told in one page."""
 
-from ris.artifacts import write_json, write_table, writing
+from typing import Any
+
+from ris.artifacts import read_json, write_json, write_table, writing
 from ris.config import Params
 from ris.evaluation.report import render
 from ris.pipeline import layout
@@ -25,7 +27,10 @@ def evaluate(params: Params, tree: Tree) -> None:
     question, judged = ask(params, tree, catalog)
     metrics = summaries(judged)
     unseen = ask_unseen(params, tree, catalog)
-    questions = {"same_class": metrics} | ({"unseen_class": unseen} if unseen else {})
+    same_picture = read_json(tree.read(layout.SAME_PICTURE))
+    questions: dict[str, Any] = {"same_class": metrics}
+    questions |= {"unseen_class": unseen} if unseen else {}
+    questions |= {"same_picture": same_picture} if same_picture else {}
     write_json(tree.write(layout.METRICS), questions)
     lists = write_lists(params, tree, catalog, question, judged)
 

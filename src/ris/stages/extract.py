@@ -1,7 +1,11 @@
-"""extract: every picture of the catalog as a vector, by each fine-tuned encoder and the pre-trained one."""
+"""extract: every picture of the catalog as a vector, by each fine-tuned encoder and the pre-trained one.
+
+For the question where a very picture is: regions of the gallery's pictures as vectors, and local features.
+"""
 
 import time
 
+from ris.artifacts import writing
 from ris.config import Params
 from ris.data.features import write_features
 from ris.encoder.encoder import Encoder
@@ -9,21 +13,48 @@ from ris.pipeline import layout
 from ris.pipeline.inputs import Catalog
 from ris.pipeline.layout import Tree
 from ris.pipeline.runner import run
+from ris.same_picture.local_features import LocalFeatureStore
+from ris.same_picture.views import gallery_regions
 
 
 def extract(params: Params, tree: Tree) -> dict[str, dict[str, float]]:
     """Write (N, D) float32 a encoder, one row a picture; say how many pictures a second were embedded."""
     catalog = Catalog.read(tree)
+    settings, max_pixels = params.extract, params.clean.max_pixels
     speed = {}
-    for name in layout.embedding_encoders(params.unseen.draws):
-        embedder = Encoder.open(tree.read(layout.encoder(name))).embedder(params.extract.precision)
-        start = time.perf_counter()
-        vectors = embedder.embed_files(
-            catalog.files(), params.extract.batch_size, params.extract.workers, params.clean.max_pixels
-        )
-        speed[name] = round(len(vectors) / (time.perf_counter() - start), 1)
-        write_features(tree.write(layout.features(name)), vectors, catalog.sha256)
+    regions = layout.parts(params.same_picture.encoder) if params.same_picture.regions else []
+    with writing(tree.write(layout.REGIONS)) as fresh:
+        fresh.mkdir()
+        for name in layout.embedding_encoders(params.unseen.draws):
+            embedder = Encoder.open(tree.read(layout.encoder(name))).embedder(settings.precision)
+            start = time.perf_counter()
+            vectors = embedder.embed_files(catalog.files(), settings.batch_size, settings.workers, max_pixels)
+            speed[name] = round(len(vectors) / (time.perf_counter() - start), 1)
+            write_features(tree.write(layout.features(name)), vectors, catalog.sha256)
+            if params.same_picture.enabled and name in regions:
+                vectors = embedder.embed_files(
+                    catalog.files(catalog.gallery),
+                    settings.batch_size,
+                    settings.workers,
+                    max_pixels,
+                    gallery_regions,
+                )
+                write_features(fresh / f"{name}.npy", vectors, catalog.sha256)
+    _write_local_features(params, tree, catalog)
     return {"images_per_second": speed}
+
+
+def _write_local_features(params: Params, tree: Tree, catalog: Catalog) -> None:
+    settings = params.same_picture
+    LocalFeatureStore.write(
+        tree.write(layout.LOCAL_FEATURES),
+        catalog.files() if settings.enabled else [],
+        catalog.sha256,
+        n_features=settings.local_features.gallery,
+        side=settings.local_features.side,
+        max_pixels=params.clean.max_pixels,
+        workers=settings.workers,
+    )
 
 
 if __name__ == "__main__":

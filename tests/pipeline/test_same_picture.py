@@ -1,0 +1,145 @@
+"""What the stage asks and how it counts, against plain loops and hand-computed cases."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from ris.artifacts import read_json, write_table
+from ris.config import Params, load
+from ris.pipeline import layout
+from ris.pipeline.inputs import Catalog
+from ris.pipeline.layout import Tree
+from ris.pipeline.same_picture import (
+    Found,
+    Questions,
+    answers_by_inliers,
+    calibrated,
+    first_answers,
+    recall_summary,
+)
+from ris.same_picture.verification import Verified
+from ris.stages.same_picture import same_picture
+
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def params() -> Params:
+    params = load(PROJECT / "params.yaml")
+    settings = params.same_picture.model_copy(
+        update={"queries": 5, "absent": 4, "edits": {"mirror": 1.0, "collage": 2.0}}
+    )
+    return params.model_copy(update={"same_picture": settings})
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    """Thirty pictures: rows 0 to 19 gallery, 20 to 29 queries; 0 and 1, and 20 and 21, are near-copies."""
+    images = tmp_path / layout.IMAGES
+    images.mkdir(parents=True)
+    for row in range(30):
+        Image.new("RGB", (40, 30), (8 * row, 255 - 8 * row, 90)).save(images / f"{row}.png")
+    group = np.arange(30)
+    group[1], group[21] = 0, 20
+    table = pd.DataFrame(
+        {
+            "path": [f"{row}.png" for row in range(30)],
+            "label": ["one", "other"] * 15,
+            "group": group,
+            "split": ["train"] * 20 + ["query"] * 10,
+        }
+    )
+    write_table(tmp_path / layout.CATALOG, table)
+    return Tree(tmp_path, tmp_path)
+
+
+@pytest.fixture
+def questions(params: Params, tree: Tree) -> Questions:
+    return Questions(params, Catalog.read(tree))
+
+
+def proof(row: int, inliers: int) -> Verified:
+    return Verified(row, inliers, False, np.eye(2, 3), np.zeros((4, 2)))
+
+
+def test_no_near_copy_is_asked_for_and_the_absent_are_not_in_the_gallery(questions: Questions) -> None:
+    assert set(questions.present) <= set(range(2, 20))
+    assert set(questions.absent) <= set(range(22, 30))
+    assert (len(set(questions.present)), len(set(questions.absent))) == (5, 4)
+    assert questions.asked[:5] == [("mirror", row) for row in questions.present]
+    assert questions.asked[10:14] == [("mirror", row) for row in questions.absent]
+    assert questions.is_present.tolist() == [True] * 10 + [False] * 8
+    again = Questions(questions.params, questions.catalog)
+    assert again.asked == questions.asked
+
+
+def test_a_collage_shows_nothing_else_of_the_gallery(questions: Questions) -> None:
+    for row in (*questions.present, *questions.absent):
+        collage, _ = questions.edited("collage", int(row))
+        halves = collage.width // 2, collage.height // 2
+        colours = {collage.getpixel((x * halves[0] + 9, y * halves[1] + 9)) for x in (0, 1) for y in (0, 1)}
+        shown = {
+            other
+            for other in range(30)
+            if any(abs(colour[0] - 8 * other) < 3 for colour in colours if isinstance(colour, tuple))
+        }
+        assert int(row) in shown
+        assert shown - {int(row)} <= set(range(20, 30))
+        assert len(shown) == 4
+
+
+def test_places_count_from_one_and_zero_is_not_found() -> None:
+    found = Found([np.array([4, 2, 9]), np.array([7]), np.array([], np.int64)], [0.1, 0.2, 2.0])
+    assert found.places(np.array([2, 7, 7])).tolist() == [2, 1, 0]
+    assert found.places(np.array([9, 1, 1])).tolist() == [3, 0, 0]
+
+
+def test_a_proof_comes_before_the_nearest() -> None:
+    found = Found([np.array([4, 2]), np.array([7]), np.array([], np.int64)], [0.1, 0.2, 2.0])
+    assert first_answers(found, [[proof(2, 9), proof(4, 6)], [], []]).tolist() == [2, 7, -1]
+
+
+def test_recall_summary_against_a_plain_bootstrap() -> None:
+    hits = np.random.default_rng(1).random((3, 40)) < [[0.9], [0.5], [0.2]]
+    summary = recall_summary(hits, ["a", "b", "c"], n_resamples=4000, seed=0)
+    assert summary["mean"] == pytest.approx(hits.mean(), abs=1e-6)
+    assert summary["per_edit"]["b"] == pytest.approx(hits[1].mean(), abs=1e-6)
+    assert summary["n"] == 120
+    rng = np.random.default_rng(5)
+    means = [hits[:, rng.integers(40, size=40)].mean() for _ in range(4000)]
+    np.testing.assert_allclose(summary["mean_ci95"], np.quantile(means, [0.025, 0.975]), atol=0.01)
+
+
+def test_calibration_reports_the_half_that_it_was_not_chosen_on(questions: Questions) -> None:
+    rate = questions.params.same_picture.model_copy(update={"false_positive_rate": 0.5})
+    asked = Questions(questions.params.model_copy(update={"same_picture": rate}), questions.catalog)
+    rows = asked.rows
+    verified = [
+        [proof(int(row), 30)] if present else [proof(3, 10 + place % 2)]
+        for place, (row, present) in enumerate(zip(rows, asked.is_present, strict=True))
+    ]
+    done = calibrated(asked, answers_by_inliers(asked, verified), "inliers")
+    assert done is not None
+    calibration, told = done
+    assert calibration.threshold < 30
+    assert told["mean"] == told["per_edit"]["mirror"] == told["per_edit"]["collage"] == 1.0
+    assert 0 < told["n"] < 10
+    assert told["n"] + calibration.chosen.recall.n == 10
+    assert told["n_absent"] + calibration.chosen.false_positive_rate.n == 8
+
+
+def test_too_few_strangers_are_not_calibrated(questions: Questions) -> None:
+    answers = answers_by_inliers(questions, [[] for _ in questions.asked])
+    assert questions.params.same_picture.false_positive_rate == 0.01
+    assert calibrated(questions, answers, "inliers") is None
+
+
+def test_switched_off_it_writes_nothing_but_that(params: Params, tree: Tree) -> None:
+    off = params.same_picture.model_copy(update={"enabled": False})
+    assert same_picture(params.model_copy(update={"same_picture": off}), tree) == {}
+    assert read_json(tree.read(layout.SAME_PICTURE)) == {}
+    assert list(tree.read(layout.SAME_PICTURE_PICTURES).iterdir()) == []
+    assert list(tree.read(layout.SAME_PICTURE_MODEL).iterdir()) == []

@@ -1,0 +1,135 @@
+"""One search from picture to answer: edited pictures are found, and what cannot be found is not here."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+from torch import Tensor
+
+from ris.config import LocalFeatures, Network, SamePicture
+from ris.encoder.transforms import for_embedding
+from ris.same_picture.edits import STRENGTHS
+from ris.same_picture.local_features import LocalFeatureStore
+from ris.same_picture.search import SamePictureSearch, gallery_index
+from ris.same_picture.views import gallery_regions
+from ris.search.space import normalise
+
+Draw = Callable[..., Image.Image]
+ROWS = np.arange(3, 9)
+"""Catalog rows of the gallery; the catalog has three other pictures before them."""
+SETTINGS = SamePicture(
+    enabled=True,
+    encoder="pretrained",
+    n_components=64,
+    whiten=0.5,
+    regions=True,
+    views=True,
+    candidates=4,
+    local_features=LocalFeatures(gallery=300, query=600, side=640),
+    queries=1,
+    absent=1,
+    false_positive_rate=0.01,
+    edits=dict(STRENGTHS),
+    workers=1,
+)
+
+
+def embed(pixels: Tensor) -> npt.NDArray[np.float32]:
+    """Colours of an 8 x 8 mosaic."""
+    mosaic = pixels.float().unfold(2, 4, 4).unfold(3, 4, 4).mean(dim=(4, 5))
+    return normalise(mosaic.flatten(start_dim=1).numpy() - 127)
+
+
+@pytest.fixture(scope="module")
+def search(tmp_path_factory: pytest.TempPathFactory, texture: Draw, tiny: Network) -> SamePictureSearch:
+    folder = tmp_path_factory.mktemp("gallery")
+    pictures = [texture(seed) for seed in range(9)]
+    files = [folder / f"{number}.png" for number in range(9)]
+    for picture, file in zip(pictures, files, strict=True):
+        picture.save(file)
+    LocalFeatureStore.write(
+        folder / "store", files, "sha256:1", n_features=300, side=640, max_pixels=10**6, workers=1
+    )
+    gallery = [pictures[row] for row in ROWS]
+
+    def vectors(images: list[Image.Image]) -> npt.NDArray[np.float32]:
+        return np.concatenate([embed(for_embedding(image, tiny)[None]) for image in images])
+
+    regions = [region for picture in gallery for region in gallery_regions(picture)]
+    index = gallery_index(vectors(gallery), vectors(regions), ROWS)
+    store = LocalFeatureStore.open(folder / "store", "sha256:1")
+    return SamePictureSearch(index, store, tiny, SETTINGS, embed, threshold=8.0)
+
+
+def test_a_region_stands_for_its_picture(search: SamePictureSearch, texture: Draw, tiny: Network) -> None:
+    assert search.index.count == 6 * len(ROWS)
+    for row in ROWS:
+        for region in gallery_regions(texture(int(row))):
+            distances, rows = search.index.search(embed(for_embedding(region, tiny)[None]), 1)
+            assert (rows[0, 0], distances[0, 0] < 1e-3) == (row, True)
+
+
+@pytest.mark.parametrize("turned", [None, *Image.Transpose])
+def test_a_turned_or_mirrored_crop_is_here(
+    search: SamePictureSearch, texture: Draw, turned: Image.Transpose | None
+) -> None:
+    query = texture(5).crop((60, 45, 220, 165))
+    answer = search.search(query.transpose(turned) if turned is not None else query)
+    assert answer.here
+    assert answer.verified[0].row == 5
+    corners = answer.verified[0].outline
+    np.testing.assert_allclose(corners.min(axis=0), [60, 45], atol=1.5)
+    np.testing.assert_allclose(corners.max(axis=0), [219, 164], atol=1.5)
+
+
+def test_candidates_are_each_picture_once_by_distance(search: SamePictureSearch, texture: Draw) -> None:
+    answer = search.search(texture(7))
+    assert answer.candidates[0] == 7
+    assert len(set(answer.candidates.tolist())) == len(answer.candidates) == SETTINGS.candidates
+    assert (np.diff(answer.distances) >= 0).all()
+
+
+def test_a_stranger_is_not_here(search: SamePictureSearch, texture: Draw) -> None:
+    for seed in (0, 1, 2, 100, 101):  # three of the catalog, but not of the gallery
+        assert search.search(texture(seed)).here is False
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        Image.new("RGB", (200, 150), "red"),
+        Image.linear_gradient("L").convert("RGB"),
+        Image.new("RGB", (8, 8), "white"),
+        Image.effect_noise((8, 8), 90).convert("RGB"),
+        Image.effect_noise((20_000, 50), 90).convert("RGB"),
+        Image.new("RGB", (1, 1)),
+    ],
+    ids=["one colour", "gradient", "8 px", "8 px of noise", "20,000 x 50", "one pixel"],
+)
+def test_what_has_nothing_to_prove_it_is_not_here(search: SamePictureSearch, query: Image.Image) -> None:
+    assert search.search(query).here is False
+
+
+def test_without_candidates_it_is_not_here(search: SamePictureSearch, texture: Draw) -> None:
+    class Empty:
+        def search(self, queries: Any, k: int) -> tuple[Any, Any]:
+            return np.full((len(queries), k), np.inf, np.float32), np.full((len(queries), k), -1)
+
+    nothing = SamePictureSearch(Empty(), search.store, search.network, SETTINGS, embed, threshold=8.0)  # type: ignore[arg-type]
+    answer = nothing.search(texture(5))
+    assert (answer.here, answer.verified, len(answer.candidates)) == (False, [], 0)
+
+
+def test_without_a_calibration_it_does_not_say(search: SamePictureSearch, texture: Draw) -> None:
+    unsure = SamePictureSearch(search.index, search.store, search.network, SETTINGS, embed)
+    assert unsure.search(texture(5)).here is None
+
+
+def test_the_store_is_that_of_the_catalog(search: SamePictureSearch) -> None:
+    folder = Path(str(search.store.points.filename)).parent  # type: ignore[attr-defined]
+    with pytest.raises(Exception, match="of another catalog"):
+        LocalFeatureStore.open(folder, "sha256:2")
