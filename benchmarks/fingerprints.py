@@ -1,0 +1,254 @@
+"""Which gallery picture is an edited picture made of? This project's search against perceptual hashes.
+
+Usage: python benchmarks/fingerprints.py [--queries 100] [--crop-resistant] [--output FILE], from a project
+root after `dvc repro clean finetune`; `pip install -e .[benchmarks]` brings the hashes.
+
+Gallery pictures without a near-copy are edited in the fifteen ways of `ris.same_picture.edits`, and every
+contestant is asked for every edited picture, all in one run and in an order drawn anew each time. Recall@1
+is the share of them whose original comes first; where the least distance of a hash is that of t pictures
+and the original is one of them, it counts 1/t.
+
+The hashes are ImageHash's with their defaults, 64 bits each. Its crop-resistant hash, `segments`, walks pixel
+by pixel in Python, 145 ms a picture where the others take 0.4 to 2.3: a quarter of an hour of one core for
+the gallery of Caltech 101. So it takes part on demand. imagededup's CNN is left out: the package installs
+beside the locked versions, but its MobileNetV3 has no weights until it downloads torchvision's. `vector`
+searches as it does, by the pre-trained network of this project. `geometry` lets local features settle the
+nearest vectors' order; where they prove nothing, the nearest vector is the answer.
+
+Every gallery is built by two workers; those of the hashes are processes, since ImageHash is Python. A query
+is a picture in memory, asked for alone on one thread.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeAlias
+
+import cv2
+import imagehash
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from ris.artifacts import write_json
+from ris.data.images import read_image
+from ris.encoder.encoder import Encoder
+from ris.encoder.transforms import for_embedding
+from ris.pipeline import layout
+from ris.pipeline.inputs import Catalog
+from ris.pipeline.layout import Tree
+from ris.same_picture.edits import STRENGTHS, apply, generator
+from ris.same_picture.local_features import LocalFeatureStore, describe
+from ris.same_picture.verification import verify
+from ris.search.knn import ExactIndex
+from ris.search.space import normalise
+from ris.search.vectors import Rows
+
+SEED = 0
+BATCH, WORKERS = 64, 2
+MAX_PIXELS = 2**31
+CANDIDATES = 30
+GALLERY_FEATURES, QUERY_FEATURES, SIDE = 400, 1000, 640
+HASHES: Mapping[str, Callable[[Image.Image], Any]] = {
+    "aHash": imagehash.average_hash,
+    "pHash": imagehash.phash,
+    "dHash": imagehash.dhash,
+    "wHash": imagehash.whash,
+}
+NOT_MEASURED = "imagededup's CNN: not measured, its weights are a download"
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A search over the gallery, and what it costs."""
+
+    answer: Callable[[Image.Image], Rows]
+    """An RGB picture to the (t,) gallery positions that come first, more than one where they tie."""
+    build_s: float
+    """Seconds from picture files to a search that is ready."""
+    bytes_a_picture: float
+    """What is stored of a gallery picture."""
+
+
+def code(hashed: imagehash.ImageHash) -> np.uint64:
+    """Return the 64 bits of a hash as one number."""
+    return np.uint64(np.packbits(hashed.hash).view(np.uint64)[0])
+
+
+def hash_file(file: Path, function: Callable[[Image.Image], Any]) -> Any:
+    """Hash one picture file."""
+    return function(read_image(file, MAX_PIXELS))
+
+
+def hash_files(files: list[Path], function: Callable[[Image.Image], Any]) -> list[Any]:
+    """Hash picture files in their order."""
+    with ProcessPoolExecutor(WORKERS) as pool:
+        return list(pool.map(partial(hash_file, function=function), files, chunksize=32))
+
+
+def least(distances: npt.NDArray[Any]) -> Rows:
+    """Return all positions of the least of the distances (n,)."""
+    return np.flatnonzero(distances == distances.min())
+
+
+def by_hash(files: list[Path], function: Callable[[Image.Image], Any]) -> Contestant:
+    """Hash the gallery; a query is compared with all of it at once."""
+    started = time.perf_counter()
+    codes = np.array([code(hashed) for hashed in hash_files(files, function)])
+
+    def answer(image: Image.Image) -> Rows:
+        return least(np.bitwise_count(codes ^ code(function(image))))
+
+    return Contestant(answer, time.perf_counter() - started, codes.itemsize)
+
+
+def by_crop_resistant_hash(files: list[Path]) -> Contestant:
+    """Hash the segments of the gallery's pictures; a query is compared as ImageHash does it."""
+    started = time.perf_counter()
+    hashes = hash_files(files, imagehash.crop_resistant_hash)
+
+    def answer(image: Image.Image) -> Rows:
+        asked = imagehash.crop_resistant_hash(image)
+        return least(np.array([asked - hashed for hashed in hashes]))
+
+    segments = np.mean([len(hashed.segment_hashes) for hashed in hashes])
+    return Contestant(answer, time.perf_counter() - started, 8 * float(segments))
+
+
+def ours(files: list[Path], catalog: Catalog, folder: Path) -> dict[str, Contestant]:
+    """Embed and describe the gallery: the nearest vector, and the nearest ones settled by geometry."""
+    started = time.perf_counter()
+    embedder = Encoder.open(Path(layout.PRETRAINED)).embedder()
+    vectors = normalise(embedder.embed_files(files, BATCH, WORKERS, MAX_PIXELS))
+    index = ExactIndex.build(vectors, np.arange(len(files)), {}, SEED)
+    embedded = time.perf_counter()
+    LocalFeatureStore.write(
+        folder,
+        files,
+        catalog.sha256,
+        n_features=GALLERY_FEATURES,
+        side=SIDE,
+        max_pixels=MAX_PIXELS,
+        workers=WORKERS,
+    )
+    store = LocalFeatureStore.open(folder, catalog.sha256)
+    described = time.perf_counter()
+
+    def nearest(image: Image.Image, k: int) -> Rows:
+        vector = embedder.embed(for_embedding(image, embedder.network)[None])
+        rows: Rows = index.search(normalise(vector), k)[1][0]
+        return rows
+
+    def settled(image: Image.Image) -> Rows:
+        candidates = nearest(image, CANDIDATES)
+        found = verify(describe(image, QUERY_FEATURES, SIDE), candidates.tolist(), store)
+        return np.array([found[0].row]) if found else candidates[:1]
+
+    of_vector = vectors.nbytes / len(files)
+    of_features = sum(file.stat().st_size for file in folder.iterdir()) / len(files)
+    return {
+        "vector": Contestant(partial(nearest, k=1), embedded - started, of_vector),
+        "geometry": Contestant(settled, described - started, of_vector + of_features),
+    }
+
+
+def asked(
+    contestants: Mapping[str, Contestant], catalog: Catalog, positions: Rows
+) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """Ask every contestant for every edit of the gallery pictures at `positions` (q,).
+
+    Returns:
+        By contestant the share of each answer that is right and its milliseconds, (q, edits) each.
+    """
+    rng = np.random.default_rng(SEED)
+    shares, milliseconds = (
+        {name: np.zeros((len(positions), len(STRENGTHS))) for name in contestants} for _ in range(2)
+    )
+    for i, position in enumerate(tqdm(positions, "queries", disable=None)):
+        row = int(catalog.gallery[position])
+        others = rng.choice(catalog.queries, 3, replace=False)
+        original, *fillers = (
+            read_image(file, MAX_PIXELS) for file in catalog.files(np.array([row, *others]))
+        )
+        for j, edit in enumerate(STRENGTHS):
+            edited, _ = apply(edit, original, generator(edit, row, SEED), others=fillers)
+            for name in rng.permutation(list(contestants)):
+                started = time.perf_counter()
+                first = contestants[name].answer(edited)
+                milliseconds[name][i, j] = 1000 * (time.perf_counter() - started)
+                shares[name][i, j] = (first == position).sum() / len(first)
+    return shares, milliseconds
+
+
+def main() -> None:
+    """Print the table and, where asked, write it as JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--queries", type=int, default=100, help="pictures, each edited in every way")
+    parser.add_argument("--crop-resistant", action="store_true", help="hash by segments, too")
+    parser.add_argument("--output", type=Path, help="write the figures to this JSON file")
+    options = parser.parse_args()
+
+    catalog = Catalog.read(Tree(Path.cwd(), Path.cwd()))
+    files = catalog.files(catalog.gallery)
+    _, group, sizes = np.unique(catalog.table["group"], return_inverse=True, return_counts=True)
+    alone = np.flatnonzero(sizes[group][catalog.gallery] == 1)
+    positions = np.random.default_rng(SEED).choice(alone, min(options.queries, len(alone)), replace=False)
+
+    with TemporaryDirectory() as folder:
+        contestants = {name: by_hash(files, function) for name, function in HASHES.items()}
+        if options.crop_resistant:
+            contestants["segments"] = by_crop_resistant_hash(files)
+        contestants |= ours(files, catalog, Path(folder) / "local_features")
+        cv2.setNumThreads(1)
+        torch.set_num_threads(1)
+        with threadpool_limits(1):
+            shares, milliseconds = asked(contestants, catalog, positions)
+
+    print(f"Recall@1: {len(positions)} pictures in {len(STRENGTHS)} edits, {len(files)} in the gallery")
+    print(f"Built by {WORKERS} workers; p50 of one query, 1 thread; bytes that are stored\n")
+    print(f"{'':<16}" + "".join(f"{name:>10}" for name in contestants))
+    for j, edit in enumerate(STRENGTHS):
+        print(f"{edit:<16}" + "".join(f"{shares[name][:, j].mean():10.3f}" for name in contestants))
+    print(f"{'mean':<16}" + "".join(f"{shares[name].mean():10.3f}" for name in contestants))
+    print(f"{'build s':<16}" + "".join(f"{one.build_s:10.1f}" for one in contestants.values()))
+    print(f"{'query ms':<16}" + "".join(f"{np.median(milliseconds[name]):10.2f}" for name in contestants))
+    print(f"{'bytes a picture':<16}" + "".join(f"{c.bytes_a_picture:10.0f}" for c in contestants.values()))
+    print(f"\n{NOT_MEASURED}")
+    if options.output:
+        write_json(
+            options.output,
+            {
+                "queries": len(positions),
+                "gallery": len(files),
+                "workers": WORKERS,
+                "threads": 1,
+                "search": {
+                    name: {
+                        "recall@1": {
+                            "per_edit": dict(zip(STRENGTHS, shares[name].mean(axis=0).tolist(), strict=True)),
+                            "mean": shares[name].mean(),
+                        },
+                        "build_s": one.build_s,
+                        "p50_ms": float(np.median(milliseconds[name])),
+                        "bytes_a_picture": one.bytes_a_picture,
+                    }
+                    for name, one in contestants.items()
+                },
+            },
+        )
+
+
+if __name__ == "__main__":
+    main()
