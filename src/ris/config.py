@@ -27,11 +27,6 @@ Triple = tuple[float, float, float]
 Spread = Annotated[float, Field(gt=0.0)]
 Checksum = Annotated[str, Field(pattern=r"^(md5:[0-9a-f]{32}|sha256:[0-9a-f]{8,64})$")]
 """`md5:` or `sha256:` and hex digits; eight digits of SHA-256 are enough, as in torchvision's file names."""
-EDITS = (
-    *("jpeg10", "down64", "crop50", "crop25", "crop12", "rot15", "rot90", "mirror"),
-    *("grey_dark", "blur", "noise", "caption", "frame", "collage", "colour"),
-)
-"""Names of the edits that `ris.same_picture.edits` knows."""
 
 
 def _dimensions_or_share(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
@@ -259,6 +254,26 @@ class LocalFeatures(Section):
     """Longer side of the picture that they are taken from, pixels."""
 
 
+class Edits(Section):
+    """The edits after which a picture is asked for, each with its strength; see `ris.same_picture.edits`."""
+
+    jpeg10: Annotated[float, Field(ge=1, le=95)]
+    down64: Annotated[float, Field(ge=8, le=1024)]
+    crop50: Annotated[float, Field(ge=0.01, le=1)]
+    crop25: Annotated[float, Field(ge=0.01, le=1)]
+    crop12: Annotated[float, Field(ge=0.01, le=1)]
+    rot15: Annotated[float, Field(ge=0, le=180)]
+    rot90: Annotated[float, Field(ge=90, le=270, multiple_of=90)]
+    mirror: Annotated[float, Field(ge=1, le=1)]
+    grey_dark: Annotated[float, Field(ge=0.05, le=1)]
+    blur: Annotated[float, Field(ge=0.1, le=20)]
+    noise: Annotated[float, Field(ge=1, le=100)]
+    caption: Annotated[float, Field(ge=0.05, le=0.9)]
+    frame: Annotated[float, Field(ge=1, le=10)]
+    collage: Annotated[float, Field(ge=0.5, le=4)]
+    colour: Annotated[float, Field(ge=0, le=1)]
+
+
 class SamePicture(Section):
     """The question where a very picture is, after an edit, or that it is not here."""
 
@@ -274,26 +289,19 @@ class SamePicture(Section):
     views: bool
     """Ask with nine views of a query instead of one."""
     candidates: Positive
-    """Gallery pictures that geometry looks at for a query."""
+    """Gallery pictures that geometry looks at for a query, at most."""
+    enough_inliers: Positive
+    """So many in one of them, and geometry looks no further."""
     local_features: LocalFeatures
     queries: Positive
     """Gallery pictures that are asked for after each edit."""
     absent: Positive
-    """Pictures outside the gallery that are asked for after each edit."""
+    """Pictures outside the gallery asked for after each edit, others after each while they last."""
     false_positive_rate: Share
     """Share of pictures that are not here, of which it may be answered that they are."""
-    edits: dict[str, float]
-    """The edits and their strengths; see `ris.same_picture.edits`."""
+    edits: Edits
     workers: Positive
     """Threads that edit, describe and verify; their number does not change the result."""
-
-    @field_validator("edits")
-    @classmethod
-    def _known(cls, edits: dict[str, float]) -> dict[str, float]:
-        unknown = sorted(set(edits) - set(EDITS))
-        if unknown or not edits:
-            raise ValueError(f"it must name some of {', '.join(EDITS)}")
-        return edits
 
 
 class Evaluate(Section):

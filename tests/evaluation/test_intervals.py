@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ris.evaluation.intervals import Summary, retrieval_summary, summarise_all
+from ris.evaluation.intervals import Summary, recall_summary, retrieval_summary, summarise_all
 
 
 def summarise(values: NDArray[np.float64], labels: NDArray[np.int64], n_resamples: int, seed: int) -> Summary:
@@ -94,3 +94,14 @@ def test_retrieval_summary_is_plain_and_says_how_many_were_capped() -> None:
     assert summary["mAP@R"]["micro"] == round(float(values.mean()), 6)
     low, high = summary["mAP@R"]["macro_ci95"]
     assert low < summary["mAP@R"]["macro"] < high
+
+
+def test_recall_summary_against_a_plain_bootstrap() -> None:
+    hits = np.random.default_rng(1).random((3, 40)) < [[0.9], [0.5], [0.2]]
+    summary = recall_summary(hits, ["a", "b", "c"], n_resamples=4000, seed=0)
+    assert summary["mean"] == pytest.approx(hits.mean(), abs=1e-6)
+    assert summary["per_edit"]["b"] == pytest.approx(hits[1].mean(), abs=1e-6)
+    assert summary["n"] == 120
+    rng = np.random.default_rng(5)
+    means = [hits[:, rng.integers(40, size=40)].mean() for _ in range(4000)]
+    np.testing.assert_allclose(summary["mean_ci95"], np.quantile(means, [0.025, 0.975]), atol=0.01)

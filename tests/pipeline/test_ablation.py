@@ -28,10 +28,10 @@ def flat(name: str) -> dict[str, Any]:
     return found
 
 
-def test_the_recipe_is_the_committed_one_but_for_its_length() -> None:
+def test_the_recipe_is_the_committed_one_but_for_its_budget() -> None:
     committed, recipe = flat("lite0"), flat(f"ablation/{RECIPE}")
     changed = {key for key in committed if committed[key] != recipe[key]}
-    assert changed == {".finetune.epochs", ".unseen.draws"}
+    assert changed == {".finetune.epochs", ".finetune.train_size", ".unseen.draws"}
     assert not set(committed[".unseen.draws"]) & set(recipe[".unseen.draws"])
 
 

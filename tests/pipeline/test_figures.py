@@ -69,6 +69,7 @@ def test_the_same_picture() -> None:
     cost = {
         "p50_ms": 201.6,
         "p95_ms": 400.2,
+        "present_p50_ms": 150.0,
         "queries": 100,
         "threads": 2,
         "local_features_bytes_per_picture": 27_200,
@@ -79,8 +80,10 @@ def test_the_same_picture() -> None:
     assert "all candidates, recall@100" in written
     assert "**0.970** (0.100 to 0.900)" in written
     assert "| KNN, fine-tuned | 0.700 (0.100 to 0.900) |" in written
-    assert "false-positive rate of 1%: recall 0.950 (0.100 to 0.900), n = 30" in written
-    assert "precision 0.990 (0.980 to 1.000)" in written
+    assert "false-positive rate of 1.0%: recall 0.950 (0.100 to 0.900), n = 30" in written
+    assert "precision in this mix 0.990 (0.980 to 1.000)" in written
+    own["verified"]["recall_at_fpr01"] = {**calibrated, "precision": None, "precision_ci95": None}
+    assert "precision in this mix -." in same_picture({"pretrained": own}, cost)
     assert "202 ms at the median, 400 ms" in written
     assert "27.2 kB a picture; the regions add 34,705 vectors" in written
 

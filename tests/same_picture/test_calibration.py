@@ -11,6 +11,7 @@ from ris.same_picture.calibration import (
     Answers,
     Calibration,
     calibrate,
+    can_calibrate,
     choose_threshold,
     halves,
     performance,
@@ -48,14 +49,26 @@ def test_exactly_a_hundred_negatives_allow_one_at_one_per_cent() -> None:
     assert choose_threshold(given, 0.01) == 98
 
 
-def test_a_group_is_on_one_side() -> None:
-    groups = answers(1).groups
-    first = halves(groups, seed=3)
-    assert not set(groups[first]) & set(groups[~first])
-    kinds = len(set(groups))
-    assert len(set(groups[first])) == (kinds + 1) // 2
-    np.testing.assert_array_equal(first, halves(groups, seed=3))
-    assert (first != halves(groups, seed=4)).any()
+def test_a_group_is_on_one_side_and_each_kind_is_halved() -> None:
+    given = answers(1)
+    first = halves(given, seed=3)
+    assert not set(given.groups[first]) & set(given.groups[~first])
+    np.testing.assert_array_equal(first, halves(given, seed=3))
+    assert (first != halves(given, seed=4)).any()
+    apart = Answers(given.scores, given.present, given.correct, given.groups + 1000 * given.present)
+    first = halves(apart, seed=3)
+    for side in (apart.present, ~apart.present):
+        kinds = len(set(apart.groups[side]))
+        assert len(set(apart.groups[first & side])) == (kinds + 1) // 2
+
+
+def test_too_few_to_calibrate() -> None:
+    present = np.array([True] * 4 + [False] * 40)
+    given = Answers(np.zeros(44), present, present, np.arange(44))
+    assert can_calibrate(given, 0.05, seed=0)
+    assert not can_calibrate(given, 0.04, seed=0)  # of the 20 absent of a half
+    assert not can_calibrate(given[~present], 0.05, seed=0)
+    assert not can_calibrate(given[np.arange(44) != 0][present[1:] | (np.arange(43) < 3)], 0.5, seed=0)
 
 
 def test_performance_by_hand() -> None:
@@ -92,7 +105,7 @@ def calibrated(seed: int = 0) -> Calibration:
 
 def test_chosen_on_one_half_and_reported_on_the_other() -> None:
     given, calibration = answers(5), calibrated()
-    first = halves(given.groups, 0)
+    first = halves(given, 0)
     assert calibration.threshold == choose_threshold(given[first], 0.05)
     assert calibration.reported == performance(given[~first], calibration.threshold, 100, 0)
     assert calibration.reported.recall.n + calibration.chosen.recall.n == given.present.sum()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ris.config import Edits
 from ris.errors import RisError
 from ris.same_picture.edits import STRENGTHS, Edited, apply, generator
 
@@ -117,3 +118,8 @@ def test_refusals(texture: Draw) -> None:
         apply("sepia", texture(1), generator("blur", 0, 0))
     with pytest.raises(RisError, match="A collage needs three other pictures, but there are 2"):
         apply("collage", texture(1), generator("collage", 0, 0), None, [texture(2), texture(3)])
+
+
+def test_every_edit_has_a_strength_in_the_configuration() -> None:
+    assert list(Edits.model_fields) == list(STRENGTHS)
+    assert dict(Edits(**STRENGTHS)) == STRENGTHS

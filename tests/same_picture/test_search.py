@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from torch import Tensor
 
-from ris.config import LocalFeatures, Network, SamePicture
+from ris.config import Edits, LocalFeatures, Network, SamePicture
 from ris.encoder.transforms import for_embedding
 from ris.same_picture.edits import STRENGTHS
 from ris.same_picture.local_features import LocalFeatureStore
@@ -29,11 +29,12 @@ SETTINGS = SamePicture(
     regions=True,
     views=True,
     candidates=4,
+    enough_inliers=50,
     local_features=LocalFeatures(gallery=300, query=600, side=640),
     queries=1,
     absent=1,
     false_positive_rate=0.01,
-    edits=dict(STRENGTHS),
+    edits=Edits(**STRENGTHS),
     workers=1,
 )
 

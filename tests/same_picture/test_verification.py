@@ -107,6 +107,36 @@ def test_an_absurd_stretch_is_refused(store: LocalFeatureStore, texture: Draw, w
     assert verify(query, [TRUE], store) == []
 
 
+@pytest.mark.parametrize("size", [(3000, 2250), (64, 48)])
+def test_a_gallery_picture_of_any_size(tmp_path: Path, texture: Draw, size: tuple[int, int]) -> None:
+    """A tiny query of a huge picture is found in it, and the tolerance does not grow with a tiny one."""
+    files = [tmp_path / "one.png", tmp_path / "other.png"]
+    original = texture(TRUE, 1200, 900).resize(size, Image.Resampling.LANCZOS)
+    original.save(files[0])
+    Image.effect_noise((16, 16), 90).convert("RGB").save(files[1])
+    LocalFeatureStore.write(
+        tmp_path / "store", files, "sha256:1", n_features=400, side=640, max_pixels=10**7, workers=1
+    )
+    store = LocalFeatureStore.open(tmp_path / "store", "sha256:1")
+    query = original.resize((96, 72), Image.Resampling.LANCZOS)
+    best = verify(describe(query, 1000, 640), [1, 0], store)
+    assert [one.row for one in best] == [0]
+    corners = [(0, 0), (size[0], 0), size, (0, size[1])]
+    np.testing.assert_allclose(best[0].outline, corners, atol=0.03 * size[0])
+    for seed in range(10, 20):
+        assert all(one.inliers < 8 for one in verify(describe(texture(seed), 400, 640), [1], store))
+
+
+def test_enough_ends_the_search_after_ten_candidates(store: LocalFeatureStore, texture: Draw) -> None:
+    query = describe(texture(TRUE), 400, 640)
+    rows = [TRUE, *[0] * 9, TRUE, *[0] * 9, TRUE]
+    inliers = verify(query, [TRUE], store)[0].inliers
+    assert len(verify(query, rows, store)) == 3
+    assert len(verify(query, rows, store, enough=inliers + 1)) == 3
+    assert len(verify(query, rows, store, enough=inliers)) == 1
+    assert len(verify(query, [0, *rows], store, enough=inliers)) == 1
+
+
 def test_strangers_are_not_found(store: LocalFeatureStore, texture: Draw) -> None:
     for seed in range(100, 110):
         assert all(one.inliers < 8 for one in verify(describe(texture(seed), 400, 640), range(7), store))

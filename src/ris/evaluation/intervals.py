@@ -1,7 +1,7 @@
 """From one value a query to micro and macro averages with their bootstrap intervals."""
 
 from collections.abc import Mapping, Sequence
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
@@ -88,3 +88,32 @@ def retrieval_summary(
     for k in ks:
         summaries[f"precision@{k}"]["capped_queries"] = capped_queries(n_relevant, k)
     return summaries
+
+
+def recall_summary(
+    hits: np.ndarray[Any, np.dtype[np.bool_]], names: Sequence[str], n_resamples: int, seed: int
+) -> dict[str, Any]:
+    """Average hits over edits and pictures.
+
+    The interval is a 95 % percentile interval of a bootstrap over pictures, each with all of its edits
+    (Efron & Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13).
+
+    Args:
+        hits: (edits, n) whether the original of an edited picture was found.
+        names: of the edits.
+        n_resamples: bootstrap resamples.
+        seed: of the resampling.
+
+    Returns:
+        `mean`, `mean_ci95`, `per_edit` by name, and `n` queries.
+    """
+    by_picture = hits.mean(axis=0)
+    draws = np.random.default_rng(seed).integers(len(by_picture), size=(n_resamples, len(by_picture)))
+    low, high = np.quantile(by_picture[draws].mean(axis=1), [0.025, 0.975]).round(DECIMALS)
+    per_edit = {name: round(float(one.mean()), DECIMALS) for name, one in zip(names, hits, strict=True)}
+    return {
+        "mean": round(float(hits.mean()), DECIMALS),
+        "mean_ci95": [float(low), float(high)],
+        "per_edit": per_edit,
+        "n": int(hits.size),
+    }

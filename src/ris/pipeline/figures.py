@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ris.artifacts import read_json, writing
+from ris.config import Params, load
 from ris.errors import RisError
 from ris.evaluation.plots import edit_name, encoder_name, index_name
 from ris.pipeline import layout
@@ -34,6 +35,7 @@ def blocks(reports: Path) -> dict[str, str]:
         "same_picture": same_picture(metrics.get("same_picture", {}), latency.get("same_picture", {})),
         "run": run(timings),
         "near_copies": near_copies(timings["clean"]),
+        "overlap": overlap(load(reports.parent / "params.yaml")),
     }
 
 
@@ -79,7 +81,7 @@ def same_picture(found: Mapping[str, Any], cost: Mapping[str, Any]) -> str:
         return "Not asked in this run.\n"
     ways = [name for name in ("whitened", "regions", "views", "regions_views") if name in own]
     widest = own[ways[-1]]
-    deepest = list(widest)[-1] if "recall_at" not in list(widest)[-1] else list(widest)[-2]
+    deepest = max((name for name in widest if "@" in name), key=lambda name: int(name.partition("@")[2]))
     shown = [own["whitened"]["recall@1"], widest[deepest], own["verified"]["recall@1"]]
     rows = [
         [edit_name(edit), *(f"{one['per_edit'][edit]:.3f}" for one in shown)] for edit in shown[0]["per_edit"]
@@ -113,23 +115,26 @@ def _calibrations(own: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]
 def _calibrated(calibration: tuple[str, Mapping[str, Any]]) -> str:
     name, told = calibration
     by = "inliers of the geometry" if name == "verified" else f"distance alone ({index_name(name)})"
+    recall, precision, rate = (_rate(told, key) for key in ("mean", "precision", "false_positive_rate"))
     return (
         f'- "It is here" by {by}, at a stated false-positive rate of '
-        f"{told['stated_false_positive_rate']:.0%}: "
-        f"recall {told['mean']:.3f} {_interval(told, 'mean')}, n = {told['n']}; "
-        f"precision {told['precision']:.3f} {_interval(told, 'precision')}; "
-        f"false-positive rate {told['false_positive_rate']:.3f} {_interval(told, 'false_positive_rate')}, "
-        f"n = {told['n_absent']}. Chosen on one half of the pictures, reported on the other."
+        f"{told['stated_false_positive_rate']:.1%}: recall {recall}, n = {told['n']}; "
+        f"false-positive rate {rate}, n = {told['n_absent']}; precision in this mix {precision}. "
+        "Chosen on one half of the pictures, reported on the other."
     )
+
+
+def _rate(summary: Mapping[str, Any], name: str) -> str:
+    return "-" if summary[name] is None else f"{summary[name]:.3f} {_interval(summary, name)}"
 
 
 def _cost(cost: Mapping[str, Any]) -> str:
     return (
         f"- From the decoded picture to the verified answer {cost['p50_ms']:.0f} ms at the median, "
-        f"{cost['p95_ms']:.0f} ms at the 95th percentile ({cost['queries']} queries one at a time, "
-        f"{cost['threads']} threads). Local features take "
-        f"{cost['local_features_bytes_per_picture'] / 1000:.1f} kB a picture; the regions add "
-        f"{cost['region_rows']:,} vectors.\n"
+        f"{cost['p95_ms']:.0f} ms at the 95th percentile, {cost['present_p50_ms']:.0f} ms at the median of "
+        f"those that are here ({cost['queries']} queries one at a time, {cost['threads']} threads). "
+        f"Local features take {cost['local_features_bytes_per_picture'] / 1000:.1f} kB a picture; "
+        f"the regions add {cost['region_rows']:,} vectors.\n"
     )
 
 
@@ -151,6 +156,19 @@ def near_copies(counts: Mapping[str, Any]) -> str:
         f"In the committed run it finds {counts['groups']} groups of {counts['grouped']:,} pictures, "
         f"{counts['groups_across_classes']} of them across classes, the largest of "
         f"{counts['largest_group']}.\n"
+    )
+
+
+def overlap(params: Params) -> str:
+    """How the edits that judge overlap with the augmentation that trains."""
+    augment = params.finetune.augment
+    return (
+        f"Training mirrors {augment.flip:.0%} of the pictures, crops them to {augment.min_area:.0%} of the "
+        f"area and more, changes brightness, contrast and saturation by up to {augment.jitter:.0%} each, and "
+        f"greys {augment.grayscale:.0%}. So the fine-tuned network knows `mirror` as it is, `crop50` and the "
+        "saturation of `colour` within its range, `grey_dark` in part; the smaller crops, turns, blur, "
+        "noise, compression, small sizes, captions, frames, collages and changes of hue it does not know. "
+        "The pre-trained network, whose vectors give the candidates, was not trained here at all.\n"
     )
 
 

@@ -4,32 +4,34 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
 from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from ris.artifacts import checksum, read_json, write_json, writing
 from ris.config import Params
 from ris.data.features import read_features
 from ris.data.images import read_image
 from ris.data.near_duplicates import worker_threads
 from ris.encoder.encoder import Embedder, Encoder
-from ris.evaluation import outlines, plots
-from ris.evaluation.latency import percentiles_ms
+from ris.errors import RisError
+from ris.evaluation.intervals import recall_summary
+from ris.evaluation.latency import WARMUP, percentiles_ms
 from ris.pipeline import layout
 from ris.pipeline.inputs import Catalog, Integers, read_index, read_space
 from ris.pipeline.layout import Tree
 from ris.same_picture import edits
-from ris.same_picture.calibration import Answers, Calibration, calibrate, halves, smallest_rate
+from ris.same_picture.calibration import Answers, Calibration, calibrate, can_calibrate, halves
 from ris.same_picture.local_features import LocalFeatures, LocalFeatureStore
 from ris.same_picture.search import Query, SamePictureSearch, gallery_index, look
-from ris.same_picture.verification import Matrix, Verified, outline, verify
+from ris.same_picture.verification import Matrix, Verified
 from ris.search.space import Projection, side_by_side
 from ris.search.vectors import Rows, Vectors
 
@@ -39,48 +41,53 @@ BATCH = 32
 """Queries prepared and embedded together."""
 TIMED = 100
 """Queries that are timed, one at a time."""
-FAILURES = 2
-"""Wrong answers shown for each edit, beside a right one."""
 FAR = 2.0
 """Distance of a query that has no candidate: as far as two vectors of length 1 can be."""
-STRANGERS = 8
-"""Pictures outside the gallery shown, those that geometry takes most for one in it."""
+DECIDING = {"encoder", "n_components", "whiten", "regions", "views", "candidates", "enough_inliers"}
+"""Settings that make a search what it is."""
 
 
 @dataclass(frozen=True)
 class Questions:
-    """The pictures that are asked for after each edit: by edit, then by picture."""
+    """The pictures that are asked for after each edit, none with a near-copy that `clean` found."""
 
     params: Params
     catalog: Catalog
 
     @cached_property
+    def names(self) -> list[str]:
+        """The edits; no collage where there are not three pictures to fill it up with."""
+        return [
+            name
+            for name, _ in self.params.same_picture.edits
+            if name != "collage" or len(self.catalog.queries) > 3
+        ]
+
+    @cached_property
     def present(self) -> Integers:
-        """(n,) gallery rows, ascending; none has a near-copy."""
-        return self._drawn(self.catalog.gallery, self.params.same_picture.queries)
+        """(n,) gallery rows, ascending: the same after each edit."""
+        single = self._single(self.catalog.gallery)
+        return np.sort(single[: self.params.same_picture.queries])
 
     @cached_property
     def absent(self) -> Integers:
-        """(m,) rows outside the gallery, ascending; none has a near-copy."""
-        return self._drawn(self.catalog.queries, self.params.same_picture.absent)
+        """(edits, m) rows outside the gallery: other ones after each edit, as long as there are any."""
+        single = self._single(self.catalog.queries)
+        count = min(self.params.same_picture.absent, len(single))
+        return np.resize(single, (len(self.names), count))
 
-    def _drawn(self, rows: Integers, count: int) -> Integers:
+    def _single(self, rows: Integers) -> Integers:
+        """Those of the rows without a near-copy, in random order."""
         groups = self.catalog.table["group"].to_numpy()
         single = rows[np.bincount(groups)[groups[rows]] == 1]
-        rng = np.random.default_rng([self.params.seed, len(rows)])
-        return np.sort(rng.choice(single, min(count, len(single)), replace=False))
-
-    @property
-    def names(self) -> list[str]:
-        """The edits."""
-        return list(self.params.same_picture.edits)
+        return np.random.default_rng([self.params.seed, int(rows[0])]).permutation(single)
 
     @cached_property
     def asked(self) -> list[tuple[str, int]]:
-        """Every edit and row: all of those present, then all of those absent."""
-        return [
-            (edit, int(row)) for rows in (self.present, self.absent) for edit in self.names for row in rows
-        ]
+        """Every edit and row: by edit those that are present, then by edit those that are absent."""
+        here = [(name, int(row)) for name in self.names for row in self.present]
+        away = [(name, int(row)) for name, rows in zip(self.names, self.absent, strict=True) for row in rows]
+        return here + away
 
     @property
     def rows(self) -> Integers:
@@ -88,40 +95,56 @@ class Questions:
         return np.array([row for _, row in self.asked], np.int64)
 
     @property
+    def n_present(self) -> int:
+        """How many of them are in the gallery: the first ones."""
+        return len(self.names) * len(self.present)
+
+    @property
     def is_present(self) -> npt.NDArray[np.bool_]:
         """(q,) whether its original is in the gallery."""
-        return np.arange(len(self.asked)) < len(self.names) * len(self.present)
+        return np.arange(len(self.asked)) < self.n_present
 
     def read(self, row: int) -> Image.Image:
         """The picture of a row."""
         return read_image(self.catalog.files(np.array([row]))[0], self.params.clean.max_pixels)
 
-    def edited(self, edit: str, row: int) -> tuple[Image.Image, Matrix]:
-        """Edit a picture; a collage is filled up with pictures outside the gallery."""
-        seed, others = self.params.seed, []
-        if edit == "collage":
-            free = self.catalog.queries[self.catalog.queries != row]
-            chosen = np.random.default_rng([seed, row]).choice(free, min(3, len(free)), replace=False)
+    def edited(self, name: str, row: int) -> tuple[Image.Image, Matrix]:
+        """Edit a picture: what is asked for, and the matrix from the original's pixels to its own.
+
+        A collage is filled up with pictures outside the gallery that are not asked for themselves, where
+        there are such.
+        """
+        others = []
+        if name == "collage":
+            outside = self.catalog.queries[self.catalog.queries != row]
+            unasked = np.setdiff1d(outside, self.absent)
+            free = unasked if len(unasked) >= 3 else outside
+            chosen = np.random.default_rng([self.params.seed, row]).choice(free, 3, replace=False)
             others = [self.read(int(other)) for other in chosen]
-        strength = self.params.same_picture.edits[edit]
-        return edits.apply(edit, self.read(row), edits.generator(edit, row, seed), strength, others)
+        strength, seed = getattr(self.params.same_picture.edits, name), self.params.seed
+        return edits.apply(name, self.read(row), edits.generator(name, row, seed), strength, others)
 
 
 class Spaces:
     """Networks and projections: from pixels to the vectors that are searched."""
 
-    def __init__(self, params: Params, tree: Tree, catalog: Catalog) -> None:
+    def __init__(self, params: Params, tree: Tree, candidates: Projection | None = None) -> None:
         self.params, self.tree = params, tree
+        self.encoder = params.same_picture.encoder
         self.embedders: dict[str, Embedder] = {
             name: Encoder.open(tree.read(layout.encoder(name))).embedder(params.extract.precision)
             for name in ("finetuned", "pretrained")
         }
-        settings = params.same_picture
-        self.encoder = settings.encoder
-        whole = read_space(params, tree, catalog, self.encoder, projected=False)[catalog.gallery]
+        self.network = self.embedders[layout.parts(self.encoder)[0]].network
+        self._candidates = candidates
+
+    def fit(self, catalog: Catalog) -> Projection:
+        """Fit the space in which candidates are searched to the gallery."""
+        settings = self.params.same_picture
+        whole = read_space(self.params, self.tree, catalog, self.encoder, projected=False)[catalog.gallery]
         kept = min(settings.n_components, *whole.shape)
-        self.candidates = Projection.fit(whole, kept, settings.whiten, normalise=True)
-        self.gallery = self.candidates.apply(whole)
+        self._candidates = Projection.fit(whole, kept, settings.whiten, normalise=True)
+        return self._candidates
 
     def join(self, parts: Mapping[str, Vectors], encoder: str, projected: bool) -> Vectors:
         """Bring the networks' vectors (n, D) of an encoder's parts to the space of its indexes."""
@@ -132,7 +155,8 @@ class Spaces:
 
     def for_candidates(self, parts: Mapping[str, Vectors]) -> Vectors:
         """Bring the networks' vectors (n, D) to the space in which candidates are searched."""
-        return self.candidates.apply(self.join(parts, self.encoder, projected=False))
+        assert self._candidates is not None
+        return self._candidates.apply(self.join(parts, self.encoder, projected=False))
 
     def embed(self, pixels: Tensor) -> Vectors:
         """Embed prepared pictures in that space."""
@@ -141,60 +165,139 @@ class Spaces:
         )
 
 
+def make_search(
+    params: Params,
+    tree: Tree,
+    catalog: Catalog,
+    spaces: Spaces,
+    store: LocalFeatureStore,
+    regions: bool,
+    threshold: float | None = None,
+) -> SamePictureSearch:
+    """Put a search together, with or without regions."""
+    parts = layout.parts(params.same_picture.encoder)
+    gallery = {
+        name: read_features(tree.read(layout.features(name)), catalog.sha256)[catalog.gallery]
+        for name in parts
+    }
+    of_regions = None
+    if regions:
+        vectors = {name: read_features(tree.read(layout.regions(name)), catalog.sha256) for name in parts}
+        of_regions = spaces.for_candidates(vectors)
+    return SamePictureSearch(
+        gallery_index(spaces.for_candidates(gallery), of_regions, catalog.gallery),
+        store,
+        spaces.network,
+        params.same_picture.model_copy(update={"regions": regions}),
+        spaces.embed,
+        threshold,
+    )
+
+
+def read_store(tree: Tree, catalog: Catalog) -> LocalFeatureStore:
+    """Open the catalog's local features."""
+    return LocalFeatureStore.open(tree.read(layout.LOCAL_FEATURES), catalog.sha256)
+
+
+def _identity(params: Params, tree: Tree, catalog: Catalog) -> dict[str, Any]:
+    """All that a space and a threshold were made for."""
+    settings = params.same_picture
+    return {
+        "catalog": catalog.sha256,
+        "encoders": {
+            name: checksum(tree.read(layout.encoder(name)) / "encoder.json")
+            for name in layout.parts(settings.encoder)
+        },
+        "normalise": params.extract.normalise,
+        "settings": {key: getattr(settings, key) for key in sorted(DECIDING)},
+        "local_features": settings.local_features.model_dump(),
+    }
+
+
+def write_model(
+    folder: Path,
+    params: Params,
+    tree: Tree,
+    catalog: Catalog,
+    space: Projection,
+    calibrations: Mapping[str, Calibration],
+) -> None:
+    """Write what a search loads: its space, its thresholds, and search.json, which says what they are for."""
+    with writing(folder) as fresh:
+        fresh.mkdir()
+        space.save(fresh / "space.npz")
+        for score, calibration in calibrations.items():
+            calibration.write(fresh / f"{score}.json")
+        files = {path.name: checksum(path) for path in sorted(fresh.iterdir())}
+        write_json(fresh / "search.json", {**_identity(params, tree, catalog), "files": files})
+
+
+def open_search(params: Params, tree: Tree, catalog: Catalog) -> SamePictureSearch:
+    """Open the search that the stage made, its threshold with it.
+
+    Raises:
+        RisError: it was made for another catalog, encoder or other settings, or a file of it is damaged.
+    """
+    folder = tree.read(layout.SAME_PICTURE_MODEL)
+    made = read_json(folder / "search.json")
+    files = made.pop("files", {}) if isinstance(made, dict) else {}
+    if made != _identity(params, tree, catalog):
+        raise RisError(
+            f"{folder} was made for another catalog, encoder or other settings of `same_picture`; "
+            "run `dvc repro same_picture`."
+        )
+    for name, expected in files.items():
+        if not (folder / name).is_file() or checksum(folder / name) != expected:
+            raise RisError(f"{folder / name} is missing or damaged; run `dvc repro same_picture`.")
+    threshold = None
+    if "inliers.json" in files:
+        threshold = Calibration.open(folder / "inliers.json", "inliers", catalog.sha256).threshold
+    spaces = Spaces(params, tree, Projection.load(folder / "space.npz"))
+    store = read_store(tree, catalog)
+    return make_search(params, tree, catalog, spaces, store, params.same_picture.regions, threshold)
+
+
 @dataclass(frozen=True, eq=False)
 class Looked:
     """What was seen of every query."""
 
     vectors: dict[str, Vectors]
-    """(q, v, D) by network: v is 1 where its views are not asked with."""
+    """(q, v, D) by network; of one that gives no candidates (n_present, 1, D)."""
     features: list[LocalFeatures]
+    matrices: list[Matrix]
+    """From the original's pixels to the query's."""
 
 
 def look_at_all(questions: Questions, spaces: Spaces) -> Looked:
     """Edit, embed and describe every query."""
-    params, settings = questions.params, questions.params.same_picture
-    network = params.backbone
+    settings = questions.params.same_picture
     viewed = layout.parts(settings.encoder)
     vectors: dict[str, list[Vectors]] = {name: [] for name in spaces.embedders}
     features: list[LocalFeatures] = []
+    matrices: list[Matrix] = []
 
-    def prepared(asked: tuple[str, int]) -> Query:
-        return look(questions.edited(*asked)[0], network, settings)
+    def prepared(asked: tuple[str, int]) -> tuple[Query, Matrix]:
+        edited, matrix = questions.edited(*asked)
+        return look(edited, spaces.network, settings), matrix
 
+    ends = sorted({*range(0, len(questions.asked), BATCH), questions.n_present, len(questions.asked)})
     with (
         worker_threads(settings.workers) as pool,
         tqdm(total=len(questions.asked), desc="queries", disable=None) as progress,
     ):
-        for start in range(0, len(questions.asked), BATCH):
-            batch = questions.asked[start : start + BATCH]
-            queries = list(pool.map(prepared, batch))
-            pixels = torch.stack([query.pixels for query in queries])
+        for start, end in pairwise(ends):
+            queries = list(pool.map(prepared, questions.asked[start:end]))
+            pixels = torch.stack([query.pixels for query, _ in queries])
             for name, embedder in spaces.embedders.items():
-                seen = pixels if name in viewed else pixels[:, :1]
-                found = [embedder.embed(part) for part in seen.flatten(end_dim=1).split(BATCH)]  # type: ignore[no-untyped-call]
-                vectors[name].append(np.concatenate(found).reshape(*seen.shape[:2], -1))
-            features += [query.features for query in queries]
+                if name in viewed or start < questions.n_present:
+                    seen = pixels if name in viewed else pixels[:, :1]
+                    parts = torch.split(seen.flatten(end_dim=1), BATCH)
+                    found = np.concatenate([embedder.embed(part) for part in parts])
+                    vectors[name].append(found.reshape(*seen.shape[:2], -1))
+            features += [query.features for query, _ in queries]
+            matrices += [matrix for _, matrix in queries]
             progress.update(len(queries))
-    return Looked({name: np.concatenate(parts) for name, parts in vectors.items()}, features)
-
-
-def make_search(questions: Questions, tree: Tree, spaces: Spaces, regions: bool) -> SamePictureSearch:
-    """The search of the parameters, with or without regions."""
-    catalog, settings = questions.catalog, questions.params.same_picture
-    of_regions = None
-    if regions:
-        parts = {
-            name: read_features(tree.read(layout.regions(name)), catalog.sha256)
-            for name in layout.parts(settings.encoder)
-        }
-        of_regions = spaces.for_candidates(parts)
-    return SamePictureSearch(
-        gallery_index(spaces.gallery, of_regions, catalog.gallery),
-        LocalFeatureStore.open(tree.read(layout.LOCAL_FEATURES), catalog.sha256),
-        questions.params.backbone,
-        settings.model_copy(update={"regions": regions}),
-        spaces.embed,
-    )
+    return Looked({name: np.concatenate(parts) for name, parts in vectors.items()}, features, matrices)
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,11 +316,11 @@ class Found:
         return cls([rows for _, rows in answers], nearest)
 
     def places(self, rows: Integers) -> Integers:
-        """Place of a row among each query's candidates, from 1; 0 where it is not among them."""
+        """(r,) place of a row (r,) among each of the first r queries' candidates, from 1; 0 if not there."""
         return np.array(
             [
                 int(np.flatnonzero(found == row)[0]) + 1 if row in found else 0
-                for found, row in zip(self.candidates, rows, strict=True)
+                for found, row in zip(self.candidates, rows, strict=False)
             ],
             np.int64,
         )
@@ -226,9 +329,9 @@ class Found:
 def one_vector(
     questions: Questions, tree: Tree, spaces: Spaces, looked: Looked
 ) -> dict[str, dict[str, Found]]:
-    """Ask each index of each encoder with one vector a query: encoder -> index -> what came back."""
-    catalog = questions.catalog
-    whole = {name: np.ascontiguousarray(vectors[:, 0]) for name, vectors in looked.vectors.items()}
+    """Ask each index of each encoder for those present, one vector a query: encoder -> index -> answers."""
+    catalog, n_present = questions.catalog, questions.n_present
+    whole = {name: np.ascontiguousarray(vectors[:n_present, 0]) for name, vectors in looked.vectors.items()}
     found: dict[str, dict[str, Found]] = {}
     for encoder in layout.ENCODERS:
         found[encoder] = {}
@@ -260,56 +363,17 @@ def several_vectors(
         }
 
 
-def verify_all(
-    questions: Questions, looked: Looked, found: Found, store: LocalFeatureStore
-) -> list[list[Verified]]:
+def verify_all(looked: Looked, found: Found, search: SamePictureSearch) -> list[list[Verified]]:
     """Have geometry look at every query's candidates."""
-    settings = questions.params.same_picture
-
-    def proven(features: LocalFeatures, rows: Rows) -> list[Verified]:
-        return verify(features, rows[: settings.candidates].tolist(), store)
-
-    with worker_threads(settings.workers) as pool:
-        jobs = pool.map(proven, looked.features, found.candidates)
+    with worker_threads(search.settings.workers) as pool:
+        jobs = pool.map(search.verify, looked.features, found.candidates)
         return list(tqdm(jobs, "verification", total=len(looked.features), disable=None))
-
-
-def first_answers(found: Found, verified: Sequence[Sequence[Verified]]) -> Integers:
-    """(q,) the picture answered with: the best verified one, else the nearest candidate, -1 without any."""
-    return np.array(
-        [
-            proofs[0].row if proofs else (int(rows[0]) if len(rows) else -1)
-            for rows, proofs in zip(found.candidates, verified, strict=True)
-        ],
-        np.int64,
-    )
-
-
-def recall_summary(
-    hits: npt.NDArray[np.bool_], names: Sequence[str], n_resamples: int, seed: int
-) -> dict[str, Any]:
-    """Average hits (edits, n) over edits and pictures.
-
-    The interval is a 95 % percentile interval of a bootstrap over pictures, each with all of its edits
-    (Efron & Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13).
-    """
-    by_picture = hits.mean(axis=0)
-    draws = np.random.default_rng(seed).integers(len(by_picture), size=(n_resamples, len(by_picture)))
-    low, high = np.quantile(by_picture[draws].mean(axis=1), [0.025, 0.975])
-    return {
-        "mean": round(float(hits.mean()), 6),
-        "mean_ci95": [round(float(low), 6), round(float(high), 6)],
-        "per_edit": {
-            name: round(float(of_edit.mean()), 6) for name, of_edit in zip(names, hits, strict=True)
-        },
-        "n": int(hits.size),
-    }
 
 
 def recalls(questions: Questions, found: Found) -> dict[str, Any]:
     """recall@k of what a search brought back."""
-    params, present = questions.params, questions.is_present
-    places = found.places(questions.rows)[present].reshape(len(questions.names), -1)
+    params = questions.params
+    places = found.places(questions.rows[: questions.n_present]).reshape(len(questions.names), -1)
     return {
         f"recall@{k}": recall_summary(
             (places > 0) & (places <= k), questions.names, params.evaluate.bootstrap, params.seed
@@ -341,10 +405,10 @@ def _answers(questions: Questions, scores: npt.NDArray[np.float64], first: Integ
 def calibrated(
     questions: Questions, answers: Answers, score: str
 ) -> tuple[Calibration, dict[str, Any]] | None:
-    """Choose a threshold on one half and report on the other; None where the absent are too few for it."""
+    """Choose a threshold on one half and report on the other; None where there are too few for it."""
     params = questions.params
     rate = params.same_picture.false_positive_rate
-    if smallest_rate(answers, params.seed) > rate:
+    if not can_calibrate(answers, rate, params.seed):
         return None
     calibration = calibrate(
         answers,
@@ -355,14 +419,14 @@ def calibrated(
         seed=params.seed,
     )
     told = calibration.reported
-    reported = ~halves(answers.groups, params.seed) & answers.present
+    reported = ~halves(answers, params.seed) & answers.present
     right = answers.correct & (answers.scores > calibration.threshold)
-    names = np.array([edit for edit, _ in questions.asked])
-    per_edit = {name: round(float(right[reported & (names == name)].mean()), 6) for name in questions.names}
+    names = np.array([name for name, _ in questions.asked])
+    of_edit = {name: right[reported & (names == name)] for name in questions.names}
     return calibration, {
         "mean": told.recall.value,
         "mean_ci95": told.recall.ci95,
-        "per_edit": per_edit,
+        "per_edit": {name: round(float(some.mean()), 6) for name, some in of_edit.items()},
         "n": told.recall.n,
         "precision": told.precision.value,
         "precision_ci95": told.precision.ci95,
@@ -374,98 +438,51 @@ def calibrated(
     }
 
 
-def corner_errors(questions: Questions, verified: Sequence[Sequence[Verified]]) -> npt.NDArray[np.float64]:
-    """(q,) how far the worst corner of a right proof is off, in pixels of the original; else NaN."""
-    errors = np.full(len(verified), np.nan)
-    for place, ((edit, row), proofs) in enumerate(zip(questions.asked, verified, strict=True)):
-        if proofs and proofs[0].row == row:
-            edited, matrix = questions.edited(edit, row)
-            truth = outline(np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2], edited.size)
-            errors[place] = np.linalg.norm(proofs[0].outline - truth, axis=1).max()
-    return errors
-
-
-def as_table(
-    questions: Questions, found: Found, verified: Sequence[Sequence[Verified]], threshold: float | None
-) -> pd.DataFrame:
-    """One line a query: what was asked, what was found, how sure."""
-    paths, rows = questions.catalog.table["path"].to_numpy(), questions.rows
-    inliers = np.array([proofs[0].inliers if proofs else 0 for proofs in verified])
-    return pd.DataFrame(
-        {
-            "edit": [edit for edit, _ in questions.asked],
-            "path": paths[rows],
-            "present": questions.is_present,
-            "place": found.places(rows),
-            "distance": np.round(found.distances, 5),
-            "found": [str(paths[proofs[0].row]) if proofs else "" for proofs in verified],
-            "inliers": inliers,
-            "mirrored": [bool(proofs) and proofs[0].mirrored for proofs in verified],
-            "corner_error": corner_errors(questions, verified).round(2),
-            "here": inliers > (np.inf if threshold is None else threshold),
-        }
-    )
-
-
-def measure(questions: Questions, search: SamePictureSearch) -> dict[str, Any]:
-    """Time queries of all edits, one at a time, from the decoded picture to the verified answer."""
-    places = np.linspace(0, len(questions.asked) - 1, min(TIMED, len(questions.asked))).astype(int)
-    images = [questions.edited(*questions.asked[place])[0] for place in places]
-    search.search(images[0])
-    durations = []
-    for image in images:
-        start = time.perf_counter_ns()
-        search.search(image)
-        durations.append(time.perf_counter_ns() - start)
-    size = sum(array.nbytes for array in (search.store.points, search.store.descriptors))
-    return {
-        **percentiles_ms(durations),
-        "queries": len(images),
-        "threads": torch.get_num_threads(),
-        "local_features_bytes_per_picture": round(size / len(search.store)),
-        "region_rows": search.index.count - len(questions.catalog.gallery),
-    }
-
-
 @dataclass(frozen=True, eq=False)
 class Result:
-    """All that the stage writes."""
+    """All that came of asking."""
 
     summary: dict[str, Any]
     """Encoder -> index, `whitened`, `regions`, `views`, `regions_views`, `verified` -> metric."""
-    table: pd.DataFrame
+    looked: Looked
+    found: Found
+    """The candidates that geometry looked at."""
+    verified: list[list[Verified]]
+    space: Projection
+    """In which candidates are searched."""
     calibrations: dict[str, Calibration]
     """By score: `inliers` and `distance`."""
     before_and_after: dict[str, dict[str, float]]
-    """Recall@1 per edit of one vector, of all candidates' vectors, and verified."""
-    scores: dict[str, tuple[Any, Any, float | None]]
+    """Recall@1 by edit, of one vector, of all candidates' vectors, and verified."""
+    scores: dict[str, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], float | None]]
     """Of those present, of those absent, and the threshold, by score."""
-    verified: list[list[Verified]]
-    space: list[Projection]
-    """The one in which candidates are searched; none where nothing was asked."""
-    costs: dict[str, Any]
+
+    @property
+    def threshold(self) -> float | None:
+        """Inliers above which a picture is here; None where that was not calibrated."""
+        return self.calibrations["inliers"].threshold if "inliers" in self.calibrations else None
 
 
 def ask(questions: Questions, tree: Tree) -> Result:
-    """Ask everything; nothing where the question is switched off or every picture has a near-copy."""
+    """Ask everything."""
     params, catalog = questions.params, questions.catalog
     settings = params.same_picture
-    if not settings.enabled or not len(questions.present):
-        return Result({}, pd.DataFrame(), {}, {}, {}, [], [], {})
-    spaces = Spaces(params, tree, catalog)
+    spaces = Spaces(params, tree)
+    space = spaces.fit(catalog)
+    store = read_store(tree, catalog)
     looked = look_at_all(questions, spaces)
     alone = one_vector(questions, tree, spaces, looked)
-    searches = {"whitened": make_search(questions, tree, spaces, regions=False)}
+    searches = {"whitened": make_search(params, tree, catalog, spaces, store, regions=False)}
     if settings.views:
         searches["views"] = searches["whitened"]
     if settings.regions:
-        searches["regions"] = make_search(questions, tree, spaces, regions=True)
+        searches["regions"] = make_search(params, tree, catalog, spaces, store, regions=True)
     if settings.views and settings.regions:
         searches["regions_views"] = searches["regions"]
     several = several_vectors(questions, spaces, looked, searches)
     name, search = list(searches.items())[-1]
     found = several[name]
-    verified = verify_all(questions, looked, found, search.store)
+    verified = verify_all(looked, found, search)
 
     summary = {
         encoder: {index: recalls(questions, one) for index, one in of_encoder.items()}
@@ -473,64 +490,44 @@ def ask(questions: Questions, tree: Tree) -> Result:
     }
     own = summary[settings.encoder]
     own |= {index: recalls(questions, one) for index, one in several.items()}
-    hits = (first_answers(found, verified) == questions.rows)[questions.is_present]
-    by_edit = hits.reshape(len(questions.names), -1)
-    own["verified"] = {
-        "recall@1": recall_summary(by_edit, questions.names, params.evaluate.bootstrap, params.seed)
-    }
+    by_inliers = answers_by_inliers(questions, verified)
+    hits = by_inliers.correct[: questions.n_present].reshape(len(questions.names), -1)
+    recalled = recall_summary(hits, questions.names, params.evaluate.bootstrap, params.seed)
+    own["verified"] = {"recall@1": recalled}
     calibrations, scores = {}, {}
     for score, answers, index in (
-        ("inliers", answers_by_inliers(questions, verified), "verified"),
+        ("inliers", by_inliers, "verified"),
         ("distance", answers_by_distance(questions, found), name),
     ):
-        done = calibrated(questions, answers, score)
-        present = answers.present
+        done, present = calibrated(questions, answers, score), answers.present
         scores[score] = (answers.scores[present], answers.scores[~present], done and done[0].threshold)
         if done:
             calibrations[score], told = done
-            own[index][f"recall_at_fpr{round(100 * settings.false_positive_rate):02d}"] = told
+            rate = f"{100 * settings.false_positive_rate:g}".zfill(2)
+            own[index][f"recall_at_fpr{rate}"] = told
     shown = {"one vector": own["whitened"], "candidates": own[name], "verified": own["verified"]}
-    threshold = calibrations["inliers"].threshold if "inliers" in calibrations else None
-    return Result(
-        summary,
-        as_table(questions, found, verified, threshold),
-        calibrations,
-        {label: one["recall@1"]["per_edit"] for label, one in shown.items()},
-        scores,
-        verified,
-        [spaces.candidates],
-        measure(questions, search),
-    )
+    before_and_after = {label: one["recall@1"]["per_edit"] for label, one in shown.items()}
+    return Result(summary, looked, found, verified, space, calibrations, before_and_after, scores)
 
 
-def draw_proofs(questions: Questions, result: Result, folder: Path) -> None:
-    """Draw for each edit a right answer and wrong ones, and the strangers that look most like the gallery."""
-    table = result.table
-    right = (table["found"] == table["path"]).to_numpy()
-    present, edit_of = table["present"].to_numpy(), table["edit"].to_numpy()
-    order = np.random.default_rng(questions.params.seed).permutation(len(table))
-    shown = {}
-    for edit in questions.names:
-        asked = order[present[order] & (edit_of[order] == edit)]
-        shown[edit] = [*asked[right[asked]][:1], *asked[~right[asked]][:FAILURES]]
-    strangers = np.argsort(np.where(present, 0, -table["inliers"]), kind="stable")
-    shown["absent"] = strangers[~present[strangers]][:STRANGERS].tolist()
-    for name, places in shown.items():
-        if places:
-            answered = [_answered(questions, result.verified[place], place) for place in places]
-            plots.save(outlines.draw(answered), folder / Path(layout.proof(name)).name)
-
-
-def _answered(questions: Questions, verified: Sequence[Verified], place: int) -> outlines.Answered:
-    edit, row = questions.asked[place]
-    proof = verified[0] if verified else None
-    return outlines.Answered(
-        edit=edit,
-        query=questions.edited(edit, row)[0],
-        original=questions.read(row) if questions.is_present[place] else None,
-        found=questions.read(proof.row) if proof else None,
-        found_name=str(questions.catalog.table["path"].iloc[proof.row]) if proof else "",
-        outline=proof.outline if proof else None,
-        inliers=proof.inliers if proof else 0,
-        right=proof.row == row if proof else not questions.is_present[place],
-    )
+def measure(questions: Questions, search: SamePictureSearch) -> dict[str, Any]:
+    """Time queries of all edits, one at a time, from the decoded picture to the verified answer."""
+    places = np.linspace(0, len(questions.asked) - 1, min(TIMED, len(questions.asked))).astype(int)
+    images = [questions.edited(*questions.asked[place])[0] for place in places]
+    for image in images[:WARMUP]:
+        search.search(image)
+    durations = []
+    for image in images:
+        start = time.perf_counter_ns()
+        search.search(image)
+        durations.append(time.perf_counter_ns() - start)
+    here = np.count_nonzero(places < questions.n_present)
+    size = search.store.points.nbytes + search.store.descriptors.nbytes
+    return {
+        **percentiles_ms(durations),
+        "present_p50_ms": percentiles_ms(durations[:here])["p50_ms"],
+        "queries": len(images),
+        "threads": torch.get_num_threads(),
+        "local_features_bytes_per_picture": round(size / len(search.store)),
+        "region_rows": search.index.count - len(questions.catalog.gallery),
+    }

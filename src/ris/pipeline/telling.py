@@ -143,7 +143,7 @@ def told(
 
 
 def _proofs(params: Params, tree: Tree) -> list[Picture]:
-    shown = {name: f"What was found after {plots.edit_name(name)}." for name in params.same_picture.edits}
+    shown = {name: f"What was found after {plots.edit_name(name)}." for name, _ in params.same_picture.edits}
     shown["absent"] = "Pictures that are not in the gallery, those with most points that agree first."
     pictures = [Picture(tree.read(layout.proof(name)), caption) for name, caption in shown.items()]
     return [picture for picture in pictures if picture.path.is_file()]

@@ -65,7 +65,7 @@ class Calibration(_Strict):
 
     format: int = FORMAT
     score: str = Field(min_length=1)
-    """What was calibrated, such as `inliers`, or an encoder's and an index's name for minus the distance."""
+    """What was calibrated: `inliers`, or `distance` for minus the distance."""
     catalog: str
     """Checksum of the catalog that was searched."""
     threshold: float
@@ -125,7 +125,7 @@ def calibrate(
     Raises:
         RisError: a half holds no query whose original is absent, or too few to tell so small a rate.
     """
-    first = halves(answers.groups, seed)
+    first = halves(answers, seed)
     threshold = choose_threshold(answers[first], false_positive_rate)
     return Calibration(
         score=score,
@@ -137,17 +137,25 @@ def calibrate(
     )
 
 
-def halves(groups: Groups, seed: int) -> Booleans:
-    """Draw half of the groups, and tell which queries (n,) are of them: a group is never on both sides."""
-    kinds = np.unique(groups)
-    drawn = np.random.default_rng(seed).permutation(kinds)[: (len(kinds) + 1) // 2]
-    return np.isin(groups, drawn)
+def halves(answers: Answers, seed: int) -> Booleans:
+    """Draw half of the groups, and tell which queries (n,) are of them: a group is never on both sides.
+
+    It is half of those whose original is in the gallery, and half of the others.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = []
+    for side in (answers.present, ~answers.present):
+        kinds = np.unique(answers.groups[side])
+        drawn.append(rng.permutation(kinds)[: (len(kinds) + 1) // 2])
+    return np.isin(answers.groups, np.concatenate(drawn))
 
 
-def smallest_rate(answers: Answers, seed: int) -> float:
-    """Return the smallest false-positive rate that the half on which a threshold is chosen can tell."""
-    absent = np.count_nonzero(halves(answers.groups, seed) & ~answers.present)
-    return 1 / absent if absent else np.inf
+def can_calibrate(answers: Answers, false_positive_rate: float, seed: int) -> bool:
+    """Whether one half can tell the rate, and the other has queries of both kinds to report on."""
+    first = halves(answers, seed)
+    absent = int(np.count_nonzero(first & ~answers.present))
+    reported = answers.present[~first]
+    return _allowed(false_positive_rate, absent) >= 1 and bool(reported.any()) and not reported.all()
 
 
 def choose_threshold(answers: Answers, false_positive_rate: float) -> float:
@@ -157,13 +165,17 @@ def choose_threshold(answers: Answers, false_positive_rate: float) -> float:
         RisError: there are too few absent queries for one of them to be that share.
     """
     absent = np.sort(answers.scores[~answers.present])[::-1]
-    allowed = int(false_positive_rate * len(absent) + 1e-9)
+    allowed = _allowed(false_positive_rate, len(absent))
     if allowed < 1:
         raise RisError(
             f"A false-positive rate of {false_positive_rate:g} cannot be told from {len(absent)} queries "
             "whose original is not in the gallery; ask more of them, or state a higher rate."
         )
     return float(absent[allowed])
+
+
+def _allowed(false_positive_rate: float, absent: int) -> int:
+    return int(false_positive_rate * absent + 1e-9)
 
 
 def performance(answers: Answers, threshold: float, n_resamples: int, seed: int) -> Performance:

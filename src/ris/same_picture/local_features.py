@@ -46,6 +46,12 @@ class LocalFeatures:
     """Width and height of the picture."""
 
 
+def described_scale(size: tuple[int, int], side: int) -> float:
+    """Return the scale at which `describe` looks at a picture of a width and height."""
+    longer = max(size)
+    return min(1.0, side / longer) if longer >= SMALLEST else SMALLEST / longer
+
+
 def describe(image: Image.Image, n_features: int, side: int) -> LocalFeatures:
     """Find the local features of a picture; one without texture has none.
 
@@ -55,8 +61,7 @@ def describe(image: Image.Image, n_features: int, side: int) -> LocalFeatures:
         side: a picture whose longer side is longer is looked at in this size, in pixels; one whose longer
             side is shorter than `SMALLEST` is enlarged to that.
     """
-    longer = max(image.size)
-    scale = min(1.0, side / longer) if longer >= SMALLEST else SMALLEST / longer
+    scale = described_scale(image.size, side)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     grey = np.asarray(image.convert("L").resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0))
     # Without the precise upscaling, OpenCV's points lie a quarter of a pixel off.

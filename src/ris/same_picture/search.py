@@ -67,11 +67,15 @@ class SamePictureSearch:
         wanted = self.settings.candidates
         return merged(*self.index.search(vectors, wanted * rows_per_picture), wanted)
 
+    def verify(self, features: LocalFeatures, rows: Rows) -> list[Verified]:
+        """Look for a query's local features in candidates, catalog rows (j,), see `verify`."""
+        return verify(features, rows.tolist(), self.store, self.settings.enough_inliers)
+
     def search(self, image: Image.Image) -> Answer:
         """Look for a picture, RGB."""
         query = self.look(image)
         distances, rows = self.candidates(self.embed(query.pixels))
-        verified = verify(query.features, rows.tolist(), self.store)
+        verified = self.verify(query.features, rows)
         here = None
         if self.threshold is not None:
             here = bool(verified) and verified[0].inliers > self.threshold

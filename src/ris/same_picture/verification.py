@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ris.data.near_duplicates import mirrored_descriptors
-from ris.same_picture.local_features import LocalFeatures, LocalFeatureStore
+from ris.same_picture.local_features import LocalFeatures, LocalFeatureStore, described_scale
 
 Float: TypeAlias = npt.NDArray[np.float32]
 Matrix: TypeAlias = npt.NDArray[np.float64]
@@ -18,14 +18,16 @@ Positions: TypeAlias = npt.NDArray[np.intp]
 RATIO = 0.8
 """Of the nearest to the second nearest descriptor's distance (Lowe 2004, section 7.1)."""
 TOLERANCE = 3.0
-"""Distance at which a match agrees with the transformation, in pixels of the gallery picture as described."""
+"""Distance at which a match agrees with the transformation, pixels of the gallery picture as described."""
 ITERATIONS = 2000
 MIN_INLIERS = 5
 """Two more than define an affine transformation."""
 MAX_SCALE = 12.0
-"""Between the query and the gallery picture, either way."""
+"""Between the query and the gallery picture as described, either way."""
 MAX_STRETCH = 2.0
 """Of the longer to the shorter axis of what a circle becomes."""
+AT_ONCE = 10
+"""Candidates looked at before it is asked whether that is enough: near-copies stand near each other."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +47,9 @@ class Verified:
     bottom left pixel."""
 
 
-def verify(query: LocalFeatures, rows: Sequence[int], store: LocalFeatureStore) -> list[Verified]:
+def verify(
+    query: LocalFeatures, rows: Sequence[int], store: LocalFeatureStore, enough: int | None = None
+) -> list[Verified]:
     """Look for the query, and for its mirror image, in candidate pictures.
 
     Args:
@@ -53,6 +57,7 @@ def verify(query: LocalFeatures, rows: Sequence[int], store: LocalFeatureStore) 
         rows: of the candidates in the catalog, the best first; -1, a place that a search left empty, is
             passed over.
         store: the catalog's local features.
+        enough: after every `AT_ONCE` candidates, the search ends if one of them has so many inliers.
 
     Returns:
         The candidates in which it was found, those with most inliers first and at equal inliers in the order
@@ -62,8 +67,10 @@ def verify(query: LocalFeatures, rows: Sequence[int], store: LocalFeatureStore) 
     flip = np.array([[-1, 0, query.size[0] - 1], [0, 1, 0], [0, 0, 1]], np.float64)
     over = np.array([query.size[0] - 1, 0], np.float32) + query.points * np.array([-1, 1], np.float32)
     turned_over = replace(query, points=over)
-    found = []
-    for row in rows:
+    found: list[Verified] = []
+    for place, row in enumerate(rows):
+        if enough is not None and place % AT_ONCE == 0 and any(one.inliers >= enough for one in found):
+            break
         if row < 0:
             continue
         candidate = store[int(row)]
@@ -111,25 +118,39 @@ def _matches(one: Float, other: Float) -> tuple[Positions, Positions]:
 def _fitted(
     query: LocalFeatures, candidate: LocalFeatures, matches: tuple[Positions, Positions], side: int
 ) -> tuple[int, Matrix]:
-    """Fit an affine transformation to matches; return its inliers, 0 where there is none, and its matrix."""
-    here, there = query.points[matches[0]], candidate.points[matches[1]]
+    """Fit an affine transformation to matches; return its inliers, 0 where there is none, and its matrix.
+
+    It is fitted and judged in the pixels in which both pictures were described, whatever their own size.
+    """
     none = 0, np.zeros((2, 3))
-    if len(here) < MIN_INLIERS:
+    if len(matches[0]) < MIN_INLIERS:
         return none
+    of_query, of_candidate = (_to_described(picture.size, side) for picture in (query, candidate))
+    here, there = (
+        (picture.points[chosen] @ scaling[:2, :2] + scaling[:2, 2]).astype(np.float32)
+        for picture, chosen, scaling in zip(
+            (query, candidate), matches, (of_query, of_candidate), strict=True
+        )
+    )
     settings = cv2.UsacParams()
-    settings.threshold = TOLERANCE * max(1.0, max(candidate.size) / side)
+    settings.threshold = TOLERANCE
     settings.maxIterations = ITERATIONS
     settings.randomGeneratorState = 0
     fitted, agreeing = cv2.estimateAffine2D(here, there, settings)
-    if fitted is None:
-        return none
-    matrix = np.asarray(fitted, np.float64)
-    if not _plausible(matrix):
+    if fitted is None or not _plausible(np.asarray(fitted, np.float64)):
         return none
     kept = agreeing.ravel().astype(bool)
     # One point with several directions has several descriptors, which prove no more than one.
     distinct = min(len(np.unique(places[kept].round(), axis=0)) for places in (here, there))
-    return distinct, matrix
+    matrix = np.linalg.inv(of_candidate) @ np.vstack([fitted, [0, 0, 1]]) @ of_query
+    return distinct, matrix[:2]
+
+
+def _to_described(size: tuple[int, int], side: int) -> Matrix:
+    """Return the (3, 3) scaling from a picture's pixels to those in which it was described."""
+    scale = described_scale(size, side)
+    shift = (scale - 1) / 2
+    return np.array([[scale, 0, shift], [0, scale, shift], [0, 0, 1]])
 
 
 def _plausible(matrix: Matrix) -> bool:

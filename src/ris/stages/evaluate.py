@@ -1,4 +1,4 @@
-"""evaluate: every index of both encoders judged on the queries, timed, shown, and told in one page."""
+"""evaluate: every index of every encoder judged on the queries, timed, shown, and told in one page."""
 
 from typing import Any
 

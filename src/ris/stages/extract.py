@@ -18,7 +18,7 @@ from ris.same_picture.views import gallery_regions
 
 
 def extract(params: Params, tree: Tree) -> dict[str, dict[str, float]]:
-    """Write (N, D) float32 a encoder, one row a picture; say how many pictures a second were embedded."""
+    """Write the vectors of pictures and regions, and local features; say how many pictures a second."""
     catalog = Catalog.read(tree)
     settings, max_pixels = params.extract, params.clean.max_pixels
     speed = {}

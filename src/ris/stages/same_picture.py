@@ -2,35 +2,46 @@
 
 from typing import Any
 
+import pandas as pd
+
 from ris.artifacts import write_json, write_table, writing
 from ris.config import Params
 from ris.evaluation.plots import recall_per_edit, save, score_distributions
 from ris.pipeline import layout
 from ris.pipeline.inputs import Catalog
 from ris.pipeline.layout import Tree
+from ris.pipeline.proofs import as_table, draw_proofs
 from ris.pipeline.runner import run
-from ris.pipeline.same_picture import Questions, ask, draw_proofs
+from ris.pipeline.same_picture import Questions, ask, measure, open_search, write_model
 
 
 def same_picture(params: Params, tree: Tree) -> dict[str, Any]:
-    """Write figures, answers, the search's space and calibrations, pictures; say what a search costs."""
-    questions = Questions(params, Catalog.read(tree))
+    """Write figures, answers, pictures, and what the search loads; say what a search costs."""
+    catalog = Catalog.read(tree)
+    questions = Questions(params, catalog)
+    if not params.same_picture.enabled or not len(questions.present):
+        return _nothing(tree)
     result = ask(questions, tree)
+    table = as_table(questions, result)
     write_json(tree.write(layout.SAME_PICTURE), result.summary)
-    write_table(tree.write(layout.SAME_PICTURE_QUERIES), result.table)
-    with writing(tree.write(layout.SAME_PICTURE_MODEL)) as fresh:
-        fresh.mkdir()
-        for projection in result.space:
-            projection.save(fresh / "space.npz")
-        for score, calibration in result.calibrations.items():
-            calibration.write(fresh / f"{score}.json")
+    write_table(tree.write(layout.SAME_PICTURE_QUERIES), table)
+    folder = tree.write(layout.SAME_PICTURE_MODEL)
+    write_model(folder, params, tree, catalog, result.space, result.calibrations)
     with writing(tree.write(layout.SAME_PICTURE_PICTURES)) as fresh:
         fresh.mkdir()
-        if result.summary:
-            save(recall_per_edit(result.before_and_after), fresh / "recall.png")
-            save(score_distributions(result.scores), fresh / "scores.png")
-            draw_proofs(questions, result, fresh)
-    return {"picture_to_answer": result.costs} if result.costs else {}
+        save(recall_per_edit(result.before_and_after), fresh / "recall.png")
+        save(score_distributions(result.scores), fresh / "scores.png")
+        draw_proofs(questions, result, table, fresh)
+    return {"picture_to_answer": measure(questions, open_search(params, tree, catalog))}
+
+
+def _nothing(tree: Tree) -> dict[str, Any]:
+    write_json(tree.write(layout.SAME_PICTURE), {})
+    write_table(tree.write(layout.SAME_PICTURE_QUERIES), pd.DataFrame({"edit": []}))
+    for folder in (layout.SAME_PICTURE_MODEL, layout.SAME_PICTURE_PICTURES):
+        with writing(tree.write(folder)) as fresh:
+            fresh.mkdir()
+    return {}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,83 @@
+"""What the stage `same_picture` shows: a line a query, and pictures of what was found where."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ris.evaluation import outlines, plots
+from ris.pipeline import layout
+from ris.pipeline.same_picture import Questions, Result
+from ris.same_picture.verification import outline
+
+FAILURES = 2
+"""Wrong answers shown for each edit, beside a right one."""
+STRANGERS = 8
+"""Pictures outside the gallery shown, those that geometry takes most for one in it."""
+
+
+def as_table(questions: Questions, result: Result) -> pd.DataFrame:
+    """One line a query: what was asked, what was found, how sure, and how far off its corners are."""
+    paths, rows = questions.catalog.table["path"].to_numpy(), questions.rows
+    best = [proofs[0] if proofs else None for proofs in result.verified]
+    inliers = np.array([proof.inliers if proof else 0 for proof in best])
+    table = pd.DataFrame(
+        {
+            "edit": [name for name, _ in questions.asked],
+            "path": paths[rows],
+            "present": questions.is_present,
+            "place": result.found.places(rows),
+            "distance": np.round(result.found.distances, 5),
+            "found": [str(paths[proof.row]) if proof else "" for proof in best],
+            "inliers": inliers,
+            "mirrored": [proof is not None and proof.mirrored for proof in best],
+            "corner_error": corner_errors(questions, result).round(2),
+        }
+    )
+    return table if result.threshold is None else table.assign(here=inliers > result.threshold)
+
+
+def corner_errors(questions: Questions, result: Result) -> npt.NDArray[np.float64]:
+    """(q,) how far the worst corner of a right proof is off, in pixels of the original; else NaN."""
+    errors = np.full(len(result.verified), np.nan)
+    rows = questions.rows
+    for place, proofs in enumerate(result.verified):
+        if proofs and proofs[0].row == rows[place]:
+            back = np.linalg.inv(np.vstack([result.looked.matrices[place], [0, 0, 1]]))[:2]
+            truth = outline(back, result.looked.features[place].size)
+            errors[place] = np.linalg.norm(proofs[0].outline - truth, axis=1).max()
+    return errors
+
+
+def draw_proofs(questions: Questions, result: Result, table: pd.DataFrame, folder: Path) -> None:
+    """Draw for each edit a right answer and wrong ones, and the strangers that look most like the gallery."""
+    shuffled = table.sample(frac=1, random_state=questions.params.seed)
+    right = (shuffled["found"] == shuffled["path"]) & shuffled.get("here", True)
+    shown: dict[str, list[int]] = {}
+    for name in questions.names:
+        asked = shuffled[shuffled["present"] & (shuffled["edit"] == name)].index
+        shown[name] = [*asked[right[asked]][:1], *asked[~right[asked]][:FAILURES]]
+    absent = table[~table["present"]].sort_values("inliers", ascending=False, kind="stable")
+    shown["absent"] = absent.drop_duplicates("path").index[:STRANGERS].tolist()
+    for name, places in shown.items():
+        if places:
+            answered = [_answered(questions, result, place) for place in places]
+            plots.save(outlines.draw(answered), folder / Path(layout.proof(name)).name)
+
+
+def _answered(questions: Questions, result: Result, place: int) -> outlines.Answered:
+    name, row = questions.asked[place]
+    proofs = result.verified[place]
+    proof = proofs[0] if proofs and (proofs[0].inliers > (result.threshold or 0)) else None
+    present = bool(questions.is_present[place])
+    return outlines.Answered(
+        edit=name,
+        query=questions.edited(name, row)[0],
+        original=questions.read(row) if present else None,
+        found=questions.read(proof.row) if proof else None,
+        found_name=str(questions.catalog.table["path"].iloc[proof.row]) if proof else "",
+        outline=proof.outline if proof else None,
+        inliers=proof.inliers if proof else 0,
+        right=proof.row == row if proof else not present,
+    )
