@@ -373,7 +373,7 @@ def test_recall_edit_by_edit_is_of_the_encoder_that_gives_the_candidates(asked: 
     text = section(render(asked), "same_picture")
     assert "Query one vector regions and views verified" in text
     assert "JPEG at quality 10 0.853 0.925 1.025" in text
-    assert "in a screenshot 0.015 0.187 0.287" in text
+    assert "in a screenshot 0.115 0.187 0.287" in text
 
 
 def test_what_the_proof_costs(asked: Context) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,8 +30,9 @@ PROJECT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def params() -> Params:
     params = load(PROJECT / "params.yaml")
+    two: dict[str, Any] = {"mirror": 1.0, "collage": 2.0}
     settings = params.same_picture.model_copy(
-        update={"queries": 5, "absent": 4, "edits": Edits.model_construct(mirror=1.0, collage=2.0)}
+        update={"queries": 5, "absent": 4, "edits": Edits.model_construct(None, **two)}
     )
     return params.model_copy(update={"same_picture": settings})
 
