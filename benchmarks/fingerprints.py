@@ -1,7 +1,7 @@
 """Which gallery picture is an edited picture made of? This project's search against perceptual hashes.
 
 Usage: python benchmarks/fingerprints.py [--queries 100] [--crop-resistant] [--output FILE], from a project
-root after `dvc repro clean finetune`; `pip install -e .[benchmarks]` brings the hashes.
+root after `dvc repro`; `pip install -e .[benchmarks]` brings the hashes.
 
 Gallery pictures without a near-copy are edited in the fifteen ways of `ris.same_picture.edits`, and every
 contestant is asked for every edited picture, all in one run and in an order drawn anew each time. Recall@1
@@ -12,8 +12,8 @@ The hashes are ImageHash's with their defaults, 64 bits each. Its crop-resistant
 by pixel in Python, 145 ms a picture where the others take 0.4 to 2.3: a quarter of an hour of one core for
 the gallery of Caltech 101. So it takes part on demand. imagededup's CNN is left out: the package installs
 beside the locked versions, but its MobileNetV3 has no weights until it downloads torchvision's. `vector`
-searches as it does, by the pre-trained network of this project. `geometry` lets local features settle the
-nearest vectors' order; where they prove nothing, the nearest vector is the answer.
+searches as it does, by the pre-trained network of this project. `search` is the project's search as `dvc
+repro` made it; where it proves nothing, the nearest candidate is the answer.
 
 Every gallery is built by two workers; those of the hashes are processes, since ImageHash is Python. A query
 is a picture in memory, asked for alone on one thread.
@@ -26,7 +26,6 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 
 import cv2
@@ -38,6 +37,7 @@ from PIL import Image
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from ris import config
 from ris.artifacts import write_json
 from ris.data.images import read_image
 from ris.encoder.encoder import Encoder
@@ -45,9 +45,8 @@ from ris.encoder.transforms import for_embedding
 from ris.pipeline import layout
 from ris.pipeline.inputs import Catalog
 from ris.pipeline.layout import Tree
+from ris.pipeline.same_picture import open_search
 from ris.same_picture.edits import STRENGTHS, apply, generator
-from ris.same_picture.local_features import LocalFeatureStore, describe
-from ris.same_picture.verification import verify
 from ris.search.knn import ExactIndex
 from ris.search.space import normalise
 from ris.search.vectors import Rows
@@ -55,8 +54,6 @@ from ris.search.vectors import Rows
 SEED = 0
 BATCH, WORKERS = 64, 2
 MAX_PIXELS = 2**31
-CANDIDATES = 30
-GALLERY_FEATURES, QUERY_FEATURES, SIDE = 400, 1000, 640
 HASHES: Mapping[str, Callable[[Image.Image], Any]] = {
     "aHash": imagehash.average_hash,
     "pHash": imagehash.phash,
@@ -74,8 +71,8 @@ class Contestant:
 
     answer: Callable[[Image.Image], Rows]
     """An RGB picture to the (t,) gallery positions that come first, more than one where they tie."""
-    build_s: float
-    """Seconds from picture files to a search that is ready."""
+    build_s: float | None
+    """Seconds from picture files to a search that is ready; None where it was built before."""
     bytes_a_picture: float
     """What is stored of a gallery picture."""
 
@@ -125,40 +122,30 @@ def by_crop_resistant_hash(files: list[Path]) -> Contestant:
     return Contestant(answer, time.perf_counter() - started, 8 * float(segments))
 
 
-def ours(files: list[Path], catalog: Catalog, folder: Path) -> dict[str, Contestant]:
-    """Embed and describe the gallery: the nearest vector, and the nearest ones settled by geometry."""
+def ours(files: list[Path], catalog: Catalog, tree: Tree) -> dict[str, Contestant]:
+    """The nearest vector of the pre-trained network, and the search that the project made."""
     started = time.perf_counter()
-    embedder = Encoder.open(Path(layout.PRETRAINED)).embedder()
+    embedder = Encoder.open(tree.read(layout.PRETRAINED)).embedder()
     vectors = normalise(embedder.embed_files(files, BATCH, WORKERS, MAX_PIXELS))
     index = ExactIndex.build(vectors, np.arange(len(files)), {}, SEED)
-    embedded = time.perf_counter()
-    LocalFeatureStore.write(
-        folder,
-        files,
-        catalog.sha256,
-        n_features=GALLERY_FEATURES,
-        side=SIDE,
-        max_pixels=MAX_PIXELS,
-        workers=WORKERS,
-    )
-    store = LocalFeatureStore.open(folder, catalog.sha256)
-    described = time.perf_counter()
+    built = time.perf_counter() - started
+    search = open_search(config.load(), tree, catalog)
 
-    def nearest(image: Image.Image, k: int) -> Rows:
+    def nearest(image: Image.Image) -> Rows:
         vector = embedder.embed(for_embedding(image, embedder.network)[None])
-        rows: Rows = index.search(normalise(vector), k)[1][0]
+        rows: Rows = index.search(normalise(vector), 1)[1][0]
         return rows
 
-    def settled(image: Image.Image) -> Rows:
-        candidates = nearest(image, CANDIDATES)
-        found = verify(describe(image, QUERY_FEATURES, SIDE), candidates.tolist(), store)
-        return np.array([found[0].row]) if found else candidates[:1]
+    def found(image: Image.Image) -> Rows:
+        answer = search.search(image)
+        rows = [answer.verified[0].row] if answer.verified else answer.candidates[:1]
+        return np.searchsorted(catalog.gallery, rows)
 
-    of_vector = vectors.nbytes / len(files)
-    of_features = sum(file.stat().st_size for file in folder.iterdir()) / len(files)
+    of_vectors = 4 * search.index.count * search.index.dimension / len(files)
+    of_features = (search.store.points.nbytes + search.store.descriptors.nbytes) / len(search.store)
     return {
-        "vector": Contestant(partial(nearest, k=1), embedded - started, of_vector),
-        "geometry": Contestant(settled, described - started, of_vector + of_features),
+        "vector": Contestant(nearest, built, vectors.nbytes / len(files)),
+        "search": Contestant(found, None, of_vectors + of_features),
     }
 
 
@@ -200,21 +187,21 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="write the figures to this JSON file")
     options = parser.parse_args()
 
-    catalog = Catalog.read(Tree(Path.cwd(), Path.cwd()))
+    tree = Tree(Path.cwd(), Path.cwd())
+    catalog = Catalog.read(tree)
     files = catalog.files(catalog.gallery)
     _, group, sizes = np.unique(catalog.table["group"], return_inverse=True, return_counts=True)
     alone = np.flatnonzero(sizes[group][catalog.gallery] == 1)
     positions = np.random.default_rng(SEED).choice(alone, min(options.queries, len(alone)), replace=False)
 
-    with TemporaryDirectory() as folder:
-        contestants = {name: by_hash(files, function) for name, function in HASHES.items()}
-        if options.crop_resistant:
-            contestants["segments"] = by_crop_resistant_hash(files)
-        contestants |= ours(files, catalog, Path(folder) / "local_features")
-        cv2.setNumThreads(1)
-        torch.set_num_threads(1)
-        with threadpool_limits(1):
-            shares, milliseconds = asked(contestants, catalog, positions)
+    contestants = {name: by_hash(files, function) for name, function in HASHES.items()}
+    if options.crop_resistant:
+        contestants["segments"] = by_crop_resistant_hash(files)
+    contestants |= ours(files, catalog, tree)
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    with threadpool_limits(1):
+        shares, milliseconds = asked(contestants, catalog, positions)
 
     print(f"Recall@1: {len(positions)} pictures in {len(STRENGTHS)} edits, {len(files)} in the gallery")
     print(f"Built by {WORKERS} workers; p50 of one query, 1 thread; bytes that are stored\n")
@@ -222,7 +209,10 @@ def main() -> None:
     for j, edit in enumerate(STRENGTHS):
         print(f"{edit:<16}" + "".join(f"{shares[name][:, j].mean():10.3f}" for name in contestants))
     print(f"{'mean':<16}" + "".join(f"{shares[name].mean():10.3f}" for name in contestants))
-    print(f"{'build s':<16}" + "".join(f"{one.build_s:10.1f}" for one in contestants.values()))
+    built = (
+        f"{'before' if one.build_s is None else round(one.build_s, 1):>10}" for one in contestants.values()
+    )
+    print(f"{'build s':<16}" + "".join(built))
     print(f"{'query ms':<16}" + "".join(f"{np.median(milliseconds[name]):10.2f}" for name in contestants))
     print(f"{'bytes a picture':<16}" + "".join(f"{c.bytes_a_picture:10.0f}" for c in contestants.values()))
     print(f"\n{NOT_MEASURED}")
