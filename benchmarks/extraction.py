@@ -70,7 +70,7 @@ def main() -> None:
     found = sorted(path for path in options.folder.rglob("*.jpg"))
     files = [found[i] for i in np.random.default_rng(0).permutation(len(found))[: options.count]]
     pictures = Pictures(files[:BATCH], network, max_pixels=2**31)
-    ready = torch.stack([pictures[row] for row in range(len(pictures))])
+    ready = torch.cat([pictures[row] for row in range(len(pictures))])
 
     def bare() -> int:
         for _ in range(0, len(files), BATCH):

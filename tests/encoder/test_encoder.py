@@ -19,6 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ris.config import Backbone, Network
 from ris.encoder.backbone import create, fetch_weights, pretrained_state
 from ris.encoder.encoder import Encoder, fold_batch_norms
+from ris.encoder.transforms import for_embedding
 from ris.errors import RisError
 
 LIMIT = 1_000_000
@@ -258,3 +259,20 @@ def test_a_vector_that_is_not_finite_is_refused(tiny: Network, files: list[Path]
     next(module.parameters()).data.fill_(torch.nan)
     with pytest.raises(RisError, match=r"The vector of .*00\.png is not finite"):
         Encoder(tiny, module).embedder("fp32").embed_files(files[:2], 2, 0, LIMIT)
+
+
+def test_all_looks_at_a_file_stand_together(tiny: Network, tmp_path: Path, noise: Any) -> None:
+    files = [tmp_path / f"{number}.png" for number in range(5)]
+    for number, file in enumerate(files):
+        noise(80, 60, number).save(file)
+
+    def halves(image: Image.Image) -> list[Image.Image]:
+        return [image.crop((0, 0, 40, 60)), image.crop((40, 0, 80, 60))]
+
+    embedder = Encoder(tiny, create(tiny)).embedder("fp32")
+    vectors = embedder.embed_files(files, 3, 0, 10**6, halves)
+    assert vectors.shape == (10, tiny.dimension)
+    for number, file in enumerate(files):
+        for place, half in enumerate(halves(Image.open(file))):
+            alone = embedder.embed(for_embedding(half, tiny)[None])[0]
+            np.testing.assert_allclose(vectors[2 * number + place], alone, atol=1e-4)

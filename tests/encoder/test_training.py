@@ -385,7 +385,7 @@ def test_the_best_epoch_is_kept(
         tiny, train, validation, tmp_path / "checkpoints", scripted(scores, seen), ema_decay=ema_decay
     )
     pictures = Pictures(validation.files, tiny, LIMIT)
-    pixels = torch.stack([pictures[row] for row in range(len(pictures))])
+    pixels = torch.cat([pictures[row] for row in range(len(pictures))])
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=has_bf16()):
         vectors = training.encoder.module(standardise(pixels, tiny.mean, tiny.std))
     vectors = torch.nn.functional.normalize(vectors.float()).numpy()
