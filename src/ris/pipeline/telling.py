@@ -176,14 +176,17 @@ def _stages(tree: Tree) -> pd.DataFrame:
 def _run(params: Params, tree: Tree) -> RunSummary:
     settings = params.finetune
     history = pd.read_csv(tree.read(layout.LEARNING_CURVES))
+    kept = []
+    if settings.distillation:
+        kept.append(f"distillation from the pre-trained network at {settings.distillation:g}")
+    if settings.pretrained_share:
+        kept.append(f"averaged with {settings.pretrained_share:.0%} of the pre-trained weights")
     training = (
         f"at most {settings.epochs} epochs of {settings.train_size} px crops, the first "
         f"{settings.frozen_stages} stages frozen, with a cosine classifier "
-        f"(temperature {settings.temperature}, label smoothing {settings.label_smoothing}), "
-        f"distillation from the pre-trained network at {settings.distillation:g}, which is "
-        f"{settings.pretrained_share:.0%} of the average of weights that is kept, AdamW at "
-        f"{settings.learning_rate}, batches of {settings.batch_size}; the epoch with the best validation "
-        "mAP@R is kept"
+        f"(temperature {settings.temperature}, label smoothing {settings.label_smoothing}), AdamW at "
+        f"{settings.learning_rate}, batches of {settings.batch_size}{''.join(f', {one}' for one in kept)}; "
+        "the epoch with the best validation mAP@R is kept"
     )
     dimensions = Projection.load(tree.read(layout.projection("finetuned"))).components.shape
     return RunSummary(

@@ -203,12 +203,14 @@ def _named(line: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _name(line: Mapping[str, Any]) -> str:
-    told = [
-        f"{key.partition('.')[2].removeprefix('n_')} {value}"
-        for key, value in _named(line).items()
-        if "." in key
-    ]
-    return f"{plots.index_name(line[INDEX])}: {', '.join(told)}"
+    told = []
+    for key, value in _named(line).items():
+        section, _, name = key.partition(".")
+        if isinstance(value, bool | np.bool_):
+            told += [] if value else [f"{section} not normalised"]
+        elif name:
+            told.append(f"{name.removeprefix('n_')} {value:g}")
+    return ": ".join([plots.index_name(line[INDEX]), ", ".join(told) or "as it is"])
 
 
 if __name__ == "__main__":
