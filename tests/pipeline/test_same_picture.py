@@ -11,6 +11,7 @@ from PIL import Image
 
 from ris.artifacts import read_json, write_table
 from ris.config import Edits, Params, load
+from ris.errors import RisError
 from ris.pipeline import layout
 from ris.pipeline.inputs import Catalog
 from ris.pipeline.layout import Tree
@@ -20,8 +21,11 @@ from ris.pipeline.same_picture import (
     answers_by_distance,
     answers_by_inliers,
     calibrated,
+    open_search,
+    write_model,
 )
 from ris.same_picture.verification import Verified
+from ris.search.space import Projection
 from ris.stages.same_picture import same_picture
 
 PROJECT = Path(__file__).parents[2]
@@ -145,3 +149,24 @@ def test_switched_off_it_writes_nothing_but_that(params: Params, tree: Tree) -> 
     assert read_json(tree.read(layout.SAME_PICTURE)) == {}
     assert list(tree.read(layout.SAME_PICTURE_PICTURES).iterdir()) == []
     assert list(tree.read(layout.SAME_PICTURE_MODEL).iterdir()) == []
+
+
+def test_a_search_made_for_something_else_or_damaged_is_refused(params: Params, tree: Tree) -> None:
+    identity = tree.write(layout.PRETRAINED) / "encoder.json"
+    identity.parent.mkdir(parents=True)
+    identity.write_text("{}")
+    catalog, folder = Catalog.read(tree), tree.write(layout.SAME_PICTURE_MODEL)
+    vectors = np.random.default_rng(0).standard_normal((9, 4))
+    write_model(folder, params, tree, catalog, Projection.fit(vectors, 2, 0.5, normalise=True), {})
+    other = params.model_copy(
+        update={"same_picture": params.same_picture.model_copy(update={"enough_inliers": 7})}
+    )
+    with pytest.raises(RisError, match="made for another catalog, encoder or other settings"):
+        open_search(other, tree, catalog)
+    identity.write_text("[]")
+    with pytest.raises(RisError, match="made for another catalog, encoder or other settings"):
+        open_search(params, tree, catalog)
+    identity.write_text("{}")
+    (folder / "space.npz").write_bytes(b"cut")
+    with pytest.raises(RisError, match=r"space\.npz is missing or damaged"):
+        open_search(params, tree, catalog)
