@@ -38,4 +38,4 @@ lint: setup
 
 lock:
 	uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 --generate-hashes \
-	    --no-header --no-annotate --all-extras --group dev pyproject.toml -o requirements.lock
+	    --no-header --no-annotate --all-extras --group dev --group docs pyproject.toml -o requirements.lock

@@ -47,6 +47,7 @@ from ris.pipeline.inputs import Catalog
 from ris.pipeline.layout import Tree
 from ris.pipeline.same_picture import open_search
 from ris.same_picture.edits import STRENGTHS, apply, generator
+from ris.same_picture.local_features import LocalFeatureStore
 from ris.search.knn import ExactIndex
 from ris.search.space import normalise
 from ris.search.vectors import Rows
@@ -141,8 +142,10 @@ def ours(files: list[Path], catalog: Catalog, tree: Tree) -> dict[str, Contestan
         rows = [answer.verified[0].row] if answer.verified else answer.candidates[:1]
         return np.searchsorted(catalog.gallery, rows)
 
-    of_vectors = 4 * search.index.count * search.index.dimension / len(files)
-    of_features = (search.store.points.nbytes + search.store.descriptors.nbytes) / len(search.store)
+    indexes = [index for index in (search.whole, search.regions) if index is not None]
+    of_vectors = sum(4 * index.count * index.dimension for index in indexes) / len(files)
+    store = LocalFeatureStore.open(tree.read(layout.LOCAL_FEATURES), catalog.sha256)
+    of_features = store.nbytes / len(store)
     return {
         "vector": Contestant(nearest, built, vectors.nbytes / len(files)),
         "search": Contestant(found, None, of_vectors + of_features),

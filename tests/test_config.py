@@ -148,7 +148,7 @@ def test_what_is_no_text_is_refused(key: str) -> None:
         ("index_annoy.n_trees", 0, None),
         ("index_annoy.search_k", -2, None),
         ("same_picture.candidates", 0, None),
-        ("same_picture.enough_inliers", 0, None),
+        ("same_picture.enough_evidence", 0, None),
         ("same_picture.local_features.gallery", 0, None),
         ("same_picture.local_features.side", 7, 2049),
         ("same_picture.queries", 0, None),

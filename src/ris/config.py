@@ -290,8 +290,8 @@ class SamePicture(Section):
     """Ask with nine views of a query instead of one."""
     candidates: Positive
     """Gallery pictures that geometry looks at for a query, at most."""
-    enough_inliers: Positive
-    """So many in one of them, and geometry looks no further."""
+    enough_evidence: Annotated[float, Field(gt=0.0)]
+    """So much for one of them, and geometry looks no further; see `ris.same_picture.verification`."""
     local_features: LocalFeatures
     queries: Positive
     """Gallery pictures that are asked for after each edit."""

@@ -11,7 +11,7 @@ from matplotlib.patches import Polygon, Rectangle
 from PIL import Image
 
 from ris.evaluation import outlines
-from ris.evaluation.outlines import Answered, Corners, describe, draw
+from ris.evaluation.outlines import Answered, Corners, draw
 from ris.evaluation.plots import save
 
 LEFT = outlines.MARGIN + outlines.QUERY + outlines.ARROW
@@ -36,11 +36,13 @@ def answered(
         found_name="ant/$1_a.jpg",
         outline=corners(20, 30, 69, 79) if outline is None else outline,
         inliers=57,
+        evidence=8.25,
+        here=True,
         right=right,
     )
 
 
-NOTHING = replace(answered(right=False), found=None, found_name="", outline=None, inliers=0)
+NOTHING = replace(answered(right=False), found=None, found_name="", outline=None, inliers=0, here=False)
 
 
 def polygons(figure: Figure) -> list[Corners]:
@@ -138,7 +140,7 @@ def test_marks_frames_and_words_say_what_is_right() -> None:
     said = texts(figure)
     assert [text for text in said if text in "✓✗"] == ["✓", "✗", "✗"]
     assert said.count("cropped to 25%") == 3
-    assert said.count("57 inliers") == said.count("ant/$1_a.jpg") == 2
+    assert said.count("57 inliers, evidence 8.2") == said.count("ant/$1_a.jpg") == 2
     assert said.count("nothing proven") == said.count("not found") == 1
 
 
@@ -170,9 +172,6 @@ def test_the_same_answers_are_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a.jpg").read_bytes() == (tmp_path / "b.jpg").read_bytes()
 
 
-def test_describe_says_each_answer() -> None:
-    one = replace(answered(right=False), edit="jpeg10", inliers=1)
-    assert describe([answered(), NOTHING, one]) == (
-        "Cropped to 25%: ant/$1_a.jpg by 57 inliers, right; nothing proven, wrong. "
-        "JPEG at quality 10: ant/$1_a.jpg by 1 inlier, wrong."
-    )
+def test_too_little_evidence_is_shown_and_called_that() -> None:
+    said = texts(draw([replace(answered(right=False), inliers=1, evidence=3.0, here=False)]))
+    assert {"1 inlier, evidence 3.0: too little", "✗", "ant/$1_a.jpg"} <= set(said)

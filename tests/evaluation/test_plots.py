@@ -198,8 +198,8 @@ def test_names() -> None:
     assert [plots.index_name(index) for index in INDEXES] == ["KNN", "KNN with PCA", "ANNOY"]
     assert plots.encoder_name("finetuned") == "fine-tuned"
     assert plots.encoder_name("both") == "both, side by side"
-    ways = [plots.index_name(way) for way in ("regions", "views", "regions_views", "verified")]
-    assert ways == ["gallery regions", "query views", "regions and views", "verified"]
+    ways = [plots.index_name(way) for way in ("regions", "views", "fingerprint", "verified")]
+    assert ways == ["gallery regions", "query views", "fingerprint", "verified"]
 
 
 def test_every_edit_has_a_name_of_its_own() -> None:

@@ -71,12 +71,13 @@ def same_picture() -> dict[str, Any]:
         name: {"recall@1": found(0.702), "recall@30": found(0.853)}
         for name in ("whitened", "regions", "views")
     }
+    more["whitened"]["recall_at_fpr01"] = calibrated(0.523, -0.4321, 0.013)
     return {
         "finetuned": ways(0),
         "pretrained": ways(0.1)
         | more
         | {
-            "regions_views": {"recall@1": found(0.774), "recall_at_fpr01": calibrated(0.523, -0.4321, 0.013)},
+            "candidates": {"recall@1": found(0.774)},
             "verified": {"recall@1": found(0.874), "recall_at_fpr01": calibrated(0.856, 14.0, 0.008)},
         },
     }
@@ -354,7 +355,7 @@ def test_every_recall_of_the_very_picture_is_shown_with_its_interval(asked: Cont
 def test_a_calibrated_answer_is_a_sentence_a_score(asked: Context) -> None:
     text = section(render(asked), "same_picture")
     assert (
-        "By geometry, a picture is here where more than 14 points agree: "
+        "By proof, a picture is here where the evidence is above 14.0: "
         '98.7% (95% interval 98.1% to 99.3%) of the answers "here" name the original '
         "(in this mix of queries), "
         "85.6% (95% interval 84.2% to 86.9%) of the 600 queries whose original is in the gallery "
@@ -363,7 +364,7 @@ def test_a_calibrated_answer_is_a_sentence_a_score(asked: Context) -> None:
         "though it is not; 1.0% was allowed."
     ) in text
     assert (
-        "By distance alone (regions and views, pre-trained), "
+        "By distance alone (KNN, whitened, pre-trained), "
         "a picture is here where one is nearer than 0.432:" in text
     )
     assert text.count("name the original") == 2
@@ -371,7 +372,7 @@ def test_a_calibrated_answer_is_a_sentence_a_score(asked: Context) -> None:
 
 def test_recall_edit_by_edit_is_of_the_encoder_that_gives_the_candidates(asked: Context) -> None:
     text = section(render(asked), "same_picture")
-    assert "Query one vector regions and views verified" in text
+    assert "Query one vector drawn from these in turn verified" in text
     assert "JPEG at quality 10 0.853 0.925 1.025" in text
     assert "in a screenshot 0.115 0.187 0.287" in text
 
@@ -387,7 +388,7 @@ def test_what_the_proof_costs(asked: Context) -> None:
 
 def test_a_collection_too_small_to_calibrate_has_no_such_answer(asked: Context) -> None:
     small = same_picture()
-    for way in ("regions_views", "verified"):
+    for way in ("whitened", "verified"):
         del small["pretrained"][way]["recall_at_fpr01"]
     page = render(dataclasses.replace(asked, same_picture=small, proofs=[]))
     assert "Here, or not here" not in page
@@ -399,7 +400,7 @@ def test_a_share_of_nothing_is_a_dash(asked: Context) -> None:
     never["pretrained"]["verified"]["recall_at_fpr01"] |= {"precision": None, "precision_ci95": None}
     never["pretrained"]["verified"]["recall@1"]["per_edit"]["crop12"] = None
     text = section(render(dataclasses.replace(asked, same_picture=never)), "same_picture")
-    assert 'agree: — of the answers "here" name the original' in text
+    assert 'above 14.0: — of the answers "here" name the original' in text
     assert "cropped to 12% 0.214 0.286 —" in text
 
 

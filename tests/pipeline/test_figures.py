@@ -63,7 +63,7 @@ def test_the_same_picture() -> None:
     own = {
         "knn": {"recall@1": recall(0.7), "recall@30": recall(0.8), "recall@100": recall(0.85)},
         "whitened": {"recall@1": recall(0.75)},
-        "regions_views": {"recall@1": recall(0.85), "recall@100": recall(0.99)},
+        "candidates": {"recall@1": recall(0.85), "recall@100": recall(0.99)},
         "verified": {"recall@1": recall(0.97), "recall_at_fpr01": calibrated},
     }
     cost = {

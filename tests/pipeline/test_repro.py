@@ -119,7 +119,7 @@ def test_all_is_made_and_of_the_right_shape(tree: Path) -> None:
                 assert 0 <= low <= metrics["precision@5"]["macro"] <= high <= 1
     same_picture = questions["same_picture"]
     assert set(same_picture["finetuned"]) == set(layout.INDEXES)
-    several = {"whitened", "regions", "views", "regions_views", "verified"}
+    several = {"whitened", "regions", "views", "fingerprint", "candidates", "verified"}
     assert set(same_picture["pretrained"]) == {*layout.INDEXES, *several}
     for encoder in same_picture.values():
         for metrics in encoder.values():
@@ -127,7 +127,7 @@ def test_all_is_made_and_of_the_right_shape(tree: Path) -> None:
             assert list(metrics["recall@1"]["per_edit"]) == list(STRENGTHS)
     verified = same_picture["pretrained"]["verified"]["recall@1"]
     assert verified["per_edit"]["caption"] == verified["per_edit"]["colour"] == 1.0
-    assert json.loads((tree / "models/same_picture/inliers.json").read_text())["threshold"] >= 0
+    assert json.loads((tree / "models/same_picture/evidence.json").read_text())["threshold"] >= 0
     assert np.load(tree / "data/features/finetuned.npy").shape == (CLASSES * PICTURES, 2048)
     assert np.load(tree / "data/features_pca/pretrained.npy").shape == (CLASSES * PICTURES, 16)
     assert list((tree / ".ris/finetune").iterdir()) == []  # no checkpoint of a finished training

@@ -15,11 +15,11 @@ from ris.errors import RisError
 from ris.pipeline import layout
 from ris.pipeline.inputs import Catalog
 from ris.pipeline.layout import Tree
+from ris.pipeline.questions import Questions
 from ris.pipeline.same_picture import (
     Found,
-    Questions,
     answers_by_distance,
-    answers_by_inliers,
+    answers_by_evidence,
     calibrated,
     open_search,
     write_model,
@@ -67,8 +67,8 @@ def questions(params: Params, tree: Tree) -> Questions:
     return Questions(params, Catalog.read(tree))
 
 
-def proof(row: int, inliers: int) -> Verified:
-    return Verified(row, inliers, False, np.eye(2, 3), np.zeros((4, 2)))
+def proof(row: int, evidence: float) -> Verified:
+    return Verified(row, 9, 0.5, evidence, False, np.eye(2, 3), np.zeros((4, 2)))
 
 
 def test_no_near_copy_is_asked_for_and_the_absent_are_not_in_the_gallery(questions: Questions) -> None:
@@ -117,7 +117,7 @@ def test_calibration_reports_the_half_that_it_was_not_chosen_on(questions: Quest
         [proof(int(row), 30)] if present else [proof(3, 10 + place % 2)]
         for place, (row, present) in enumerate(zip(rows, asked.is_present, strict=True))
     ]
-    done = calibrated(asked, answers_by_inliers(asked, verified), "inliers")
+    done = calibrated(asked, answers_by_evidence(asked, verified), "evidence")
     assert done is not None
     calibration, told = done
     assert calibration.threshold < 30
@@ -133,14 +133,14 @@ def test_an_answer_is_correct_where_the_best_is_the_original(questions: Question
     answers = answers_by_distance(questions, found)
     assert answers.scores.tolist() == [-0.5] * 18
     assert answers.correct.tolist() == [bool(row % 2) for row in rows[:10]] + [False] * 8
-    wrong = answers_by_inliers(questions, [[proof(1, 40)] for _ in rows])
+    wrong = answers_by_evidence(questions, [[proof(1, 40)] for _ in rows])
     assert not wrong.correct.any()
 
 
 def test_too_few_strangers_are_not_calibrated(questions: Questions) -> None:
-    answers = answers_by_inliers(questions, [[] for _ in questions.asked])
+    answers = answers_by_evidence(questions, [[] for _ in questions.asked])
     assert questions.params.same_picture.false_positive_rate == 0.01
-    assert calibrated(questions, answers, "inliers") is None
+    assert calibrated(questions, answers, "evidence") is None
 
 
 def test_switched_off_it_writes_nothing_but_that(params: Params, tree: Tree) -> None:
@@ -159,7 +159,7 @@ def test_a_search_made_for_something_else_or_damaged_is_refused(params: Params, 
     vectors = np.random.default_rng(0).standard_normal((9, 4))
     write_model(folder, params, tree, catalog, Projection.fit(vectors, 2, 0.5, normalise=True), {})
     other = params.model_copy(
-        update={"same_picture": params.same_picture.model_copy(update={"enough_inliers": 7})}
+        update={"same_picture": params.same_picture.model_copy(update={"enough_evidence": 7.0})}
     )
     with pytest.raises(RisError, match="made for another catalog, encoder or other settings"):
         open_search(other, tree, catalog)

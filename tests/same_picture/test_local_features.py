@@ -11,7 +11,17 @@ from PIL import Image
 
 from ris.artifacts import checksum
 from ris.errors import RisError
-from ris.same_picture.local_features import FILES, STEP, LocalFeatureStore, describe, pack, root_sift, unpack
+from ris.same_picture.fingerprint import fingerprint
+from ris.same_picture.local_features import (
+    FILES,
+    STEP,
+    LocalFeatureStore,
+    describe,
+    pack,
+    root_sift,
+    thumbnail,
+    unpack,
+)
 
 Draw = Callable[..., Image.Image]
 
@@ -84,13 +94,16 @@ def test_the_store_holds_what_was_described(tmp_path: Path, files: list[Path]) -
         assert stored.size == features.size
         np.testing.assert_allclose(stored.points, features.points, atol=0.006)  # 600 pixels / 2**16 / 2
         np.testing.assert_array_equal(stored.descriptors, unpack(pack(features.descriptors)))
+        np.testing.assert_array_equal(stored.grey, thumbnail(features.grey))
+        assert store.fingerprints[row] == fingerprint(stored.grey)
     assert store.counts.tolist()[:3] == [50, 0, 50]
 
 
 def test_the_store_is_compact(tmp_path: Path, files: list[Path]) -> None:
     folder = written(tmp_path / "store", files * 3, n_features=400)
     arrays = sum((folder / name).stat().st_size for name in FILES)
-    assert arrays == 4 * 128 + 12 * (400 * 68 + 12)  # four headers of .npy
+    assert arrays == 6 * 128 + 12 * (400 * 68 + 12 + 96 * 96 + 8)  # six headers of .npy
+    assert LocalFeatureStore.open(folder, "sha256:1").nbytes == arrays - 6 * 128
 
 
 def test_the_number_of_workers_changes_no_byte(tmp_path: Path, files: list[Path]) -> None:
@@ -127,7 +140,7 @@ def test_what_is_foreign_is_refused(tmp_path: Path, files: list[Path]) -> None:
     content = json.loads(manifest.read_text())
     assert content["files"]["counts.npy"] == checksum(folder / "counts.npy")
     manifest.write_text(json.dumps({**content, "format": 99}))
-    with pytest.raises(RisError, match="has format 99, not 1"):
+    with pytest.raises(RisError, match="has format 99, not 2"):
         LocalFeatureStore.open(folder, "sha256:1")
     manifest.write_text(json.dumps({**content, "side": "wide"}))
     with pytest.raises(RisError, match="is damaged"):

@@ -1,21 +1,23 @@
 """One search from picture to answer: edited pictures are found, and what cannot be found is not here."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 from torch import Tensor
 
 from ris.config import Edits, LocalFeatures, Network, SamePicture
 from ris.encoder.transforms import for_embedding
 from ris.same_picture.edits import STRENGTHS
 from ris.same_picture.local_features import LocalFeatureStore
-from ris.same_picture.search import SamePictureSearch, gallery_index
+from ris.same_picture.search import SamePictureSearch, regions_index
 from ris.same_picture.views import gallery_regions
+from ris.search.knn import ExactIndex
 from ris.search.space import normalise
 
 Draw = Callable[..., Image.Image]
@@ -29,7 +31,7 @@ SETTINGS = SamePicture(
     regions=True,
     views=True,
     candidates=4,
-    enough_inliers=50,
+    enough_evidence=9.0,
     local_features=LocalFeatures(gallery=300, query=600, side=640),
     queries=1,
     absent=1,
@@ -61,16 +63,26 @@ def search(tmp_path_factory: pytest.TempPathFactory, texture: Draw, tiny: Networ
         return np.concatenate([embed(for_embedding(image, tiny)[None]) for image in images])
 
     regions = [region for picture in gallery for region in gallery_regions(picture)]
-    index = gallery_index(vectors(gallery), vectors(regions), ROWS)
     store = LocalFeatureStore.open(folder / "store", "sha256:1")
-    return SamePictureSearch(index, store, tiny, SETTINGS, embed, threshold=8.0)
+    return SamePictureSearch(
+        ExactIndex.build(vectors(gallery), ROWS, {}, seed=0),
+        regions_index(vectors(regions), ROWS),
+        store.fingerprints[ROWS],
+        ROWS,
+        store,
+        tiny,
+        SETTINGS,
+        embed,
+        threshold=6.0,
+    )
 
 
 def test_a_region_stands_for_its_picture(search: SamePictureSearch, texture: Draw, tiny: Network) -> None:
-    assert search.index.count == 6 * len(ROWS)
+    assert search.regions is not None
+    assert search.regions.count == 5 * len(ROWS)
     for row in ROWS:
         for region in gallery_regions(texture(int(row))):
-            distances, rows = search.index.search(embed(for_embedding(region, tiny)[None]), 1)
+            distances, rows = search.regions.search(embed(for_embedding(region, tiny)[None]), 1)
             assert (rows[0, 0], distances[0, 0] < 1e-3) == (row, True)
 
 
@@ -87,11 +99,25 @@ def test_a_turned_or_mirrored_crop_is_here(
     np.testing.assert_allclose(corners.max(axis=0), [219, 164], atol=1.5)
 
 
-def test_candidates_are_each_picture_once_by_distance(search: SamePictureSearch, texture: Draw) -> None:
-    answer = search.search(texture(7))
-    assert answer.candidates[0] == 7
-    assert len(set(answer.candidates.tolist())) == len(answer.candidates) == SETTINGS.candidates
-    assert (np.diff(answer.distances) >= 0).all()
+def test_candidates_are_drawn_from_every_ranking_in_turn(search: SamePictureSearch, texture: Draw) -> None:
+    query = search.look(texture(7))
+    vectors = embed(query.pixels)
+    rankings = search.rankings(vectors, query.features)
+    assert list(rankings) == ["views", "fingerprint", "regions", "whitened"]
+    expected: list[int] = []
+    for place in range(SETTINGS.candidates):
+        for _, rows in rankings.values():
+            expected += [int(row) for row in rows[place : place + 1] if row not in expected]
+    assert search.candidates(vectors, query.features).tolist() == expected[: SETTINGS.candidates]
+    assert expected[0] == 7
+
+
+def test_what_is_blurred_beyond_recognition_is_found_by_its_fingerprint(
+    search: SamePictureSearch, texture: Draw
+) -> None:
+    blurred = search.look(texture(8).filter(ImageFilter.GaussianBlur(12)))
+    _, rows = search.rankings(embed(blurred.pixels), blurred.features)["fingerprint"]
+    assert rows[0] == 8
 
 
 def test_a_stranger_is_not_here(search: SamePictureSearch, texture: Draw) -> None:
@@ -120,17 +146,20 @@ def test_without_candidates_it_is_not_here(search: SamePictureSearch, texture: D
         def search(self, queries: Any, k: int) -> tuple[Any, Any]:
             return np.full((len(queries), k), np.inf, np.float32), np.full((len(queries), k), -1)
 
-    nothing = SamePictureSearch(Empty(), search.store, search.network, SETTINGS, embed, threshold=8.0)  # type: ignore[arg-type]
+    nothing = replace(
+        search, whole=Empty(), regions=Empty(), fingerprints=np.zeros(0, np.uint64), rows=ROWS[:0]
+    )
     answer = nothing.search(texture(5))
     assert (answer.here, answer.verified, len(answer.candidates)) == (False, [], 0)
 
 
 def test_without_a_calibration_it_does_not_say(search: SamePictureSearch, texture: Draw) -> None:
-    unsure = SamePictureSearch(search.index, search.store, search.network, SETTINGS, embed)
+    unsure = replace(search, threshold=None)
     assert unsure.search(texture(5)).here is None
 
 
 def test_the_store_is_that_of_the_catalog(search: SamePictureSearch) -> None:
+    assert isinstance(search.store, LocalFeatureStore)
     folder = Path(str(search.store.points.filename)).parent  # type: ignore[attr-defined]
     with pytest.raises(Exception, match="of another catalog"):
         LocalFeatureStore.open(folder, "sha256:2")

@@ -10,7 +10,7 @@ from PIL import Image
 from ris.data.near_duplicates import mirrored_descriptors
 from ris.same_picture.edits import STRENGTHS, apply, generator
 from ris.same_picture.local_features import LocalFeatureStore, describe
-from ris.same_picture.verification import outline, verify
+from ris.same_picture.verification import evidence, outline, verify
 
 Draw = Callable[..., Image.Image]
 TRUE = 3
@@ -37,6 +37,7 @@ def test_an_edited_picture_is_found_where_it_lies(store: LocalFeatureStore, text
     found = verify(describe(edited, 1000, 640), range(len(store)), store)
     assert found[0].row == TRUE
     assert found[0].inliers >= 10
+    assert found[0].agreement > (0.6 if name in ("caption", "colour") else 0.8)
     assert found[0].mirrored == (name == "mirror")
     truth = outline(np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2], edited.size)
     error = np.linalg.norm(found[0].outline - truth, axis=1).max()
@@ -53,7 +54,7 @@ def test_a_mirrored_and_turned_crop(store: LocalFeatureStore, texture: Draw) -> 
     np.testing.assert_allclose(best.outline, expected, atol=1.0)
 
 
-def test_most_inliers_come_first_and_what_is_not_found_is_not_there(
+def test_most_evidence_comes_first_and_what_is_not_found_is_not_there(
     store: LocalFeatureStore, texture: Draw
 ) -> None:
     query = texture(5)
@@ -61,6 +62,7 @@ def test_most_inliers_come_first_and_what_is_not_found_is_not_there(
     found = verify(describe(query, 400, 640), [0, 6, 2, 5, 1], store)
     assert [one.row for one in found[:2]] == [5, 2]
     assert found[0].inliers > found[1].inliers >= 10
+    assert [one.evidence for one in found] == sorted((one.evidence for one in found), reverse=True)
     assert max((one.inliers for one in found[2:]), default=0) < 8
 
 
@@ -130,11 +132,11 @@ def test_a_gallery_picture_of_any_size(tmp_path: Path, texture: Draw, size: tupl
 def test_enough_ends_the_search_after_ten_candidates(store: LocalFeatureStore, texture: Draw) -> None:
     query = describe(texture(TRUE), 400, 640)
     rows = [TRUE, *[0] * 9, TRUE, *[0] * 9, TRUE]
-    inliers = verify(query, [TRUE], store)[0].inliers
+    evidence = verify(query, [TRUE], store)[0].evidence
     assert len(verify(query, rows, store)) == 3
-    assert len(verify(query, rows, store, enough=inliers + 1)) == 3
-    assert len(verify(query, rows, store, enough=inliers)) == 1
-    assert len(verify(query, [0, *rows], store, enough=inliers)) == 1
+    assert len(verify(query, rows, store, enough=evidence + 1)) == 3
+    assert len(verify(query, rows, store, enough=evidence)) == 1
+    assert len(verify(query, [0, *rows], store, enough=evidence)) == 1
 
 
 def test_strangers_are_not_found(store: LocalFeatureStore, texture: Draw) -> None:
@@ -154,6 +156,12 @@ def test_descriptors_of_a_mirrored_picture(texture: Draw) -> None:
     assert len(nearest) > 180
     assert np.median(nearest) < 5  # of a length of 255
     assert np.mean(nearest < 80) > 0.95
+
+
+def test_evidence_by_hand() -> None:
+    assert evidence(20, 1.0) == pytest.approx(np.log(20 / 0.02**1.5))
+    assert evidence(20, 0.92) == pytest.approx(np.log(20 / 0.1**1.5))
+    assert evidence(20, -0.5) == evidence(20, 0.0) == pytest.approx(np.log(20 / 1.02**1.5))
 
 
 def test_outline_by_hand() -> None:

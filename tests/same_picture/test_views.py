@@ -9,6 +9,7 @@ from ris.same_picture.views import (
     VIEWS,
     corner_and_middle_boxes,
     gallery_regions,
+    in_turn,
     merged,
     query_views,
 )
@@ -78,3 +79,10 @@ def test_merged_against_brute_force(seed: int) -> None:
 def test_merging_nothing() -> None:
     distances, rows = merged(np.zeros((2, 3), np.float32), np.full((2, 3), -1), 5)
     assert distances.shape == rows.shape == (0,)
+
+
+def test_in_turn_by_hand() -> None:
+    rankings = [np.array([5, 1, 2]), np.array([5, -1, 7, 8]), np.array([], np.int64), np.array([1, 9])]
+    assert in_turn(rankings, 99).tolist() == [5, 1, 9, 2, 7, 8]
+    assert in_turn(rankings, 3).tolist() == [5, 1, 9]
+    assert in_turn([np.array([-1, -1])], 3).tolist() == []

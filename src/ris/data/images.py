@@ -7,12 +7,15 @@ from typing import BinaryIO, Literal
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from pillow_heif import register_heif_opener
 
 from ris.errors import RisError
 
+register_heif_opener(thumbnails=False)
+
 Kind = Literal["not_an_image", "truncated", "empty", "too_large", "unreadable"]
 
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "AVIF", "JPEG2000")
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "AVIF", "HEIF", "JPEG2000")
 """What is decoded: raster formats with a signature, none that starts another program or draws vectors."""
 
 _DECODER_ERRORS = (OSError, SyntaxError, ValueError, LookupError, EOFError, TypeError, struct.error)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
@@ -34,23 +33,16 @@ class Answered:
     original: Image.Image | None
     """What the query was made of; None where it is not in the gallery."""
     found: Image.Image | None
-    """The gallery picture answered with; None where nothing was proven."""
+    """The gallery picture with most evidence; None where nothing was proven."""
     found_name: str
     """What to call it; not shown where nothing was proven."""
     outline: Corners | None
     """(4, 2) the query's top left, top right, bottom right and bottom left corner in `found`'s pixels."""
     inliers: int
+    evidence: float
+    here: bool
+    """Whether that is enough evidence to answer with it."""
     right: bool
-
-
-def describe(answers: Sequence[Answered]) -> str:
-    """Say in words what `draw` shows, for a caption or for readers who do not see the picture."""
-    told = []
-    for edit, alike in groupby(answers, key=lambda one: one.edit):
-        each = (f"{_answer(one)}, {'right' if one.right else 'wrong'}" for one in alike)
-        name = edit_name(edit)
-        told.append(f"{name[:1].upper()}{name[1:]}: {'; '.join(each)}.")
-    return " ".join(told)
 
 
 @styled
@@ -96,8 +88,7 @@ def draw(answers: Sequence[Answered]) -> Figure:
             _write(axes, answer_left, top - 9, _short(one.found_name, 30))
         _frame(axes, answer_left, top, one.right)
         _write(axes, answer_left - 1, top + ANSWER + 17, "✓" if one.right else "✗", bold=True, colour=colour)
-        told = _count(one.inliers) if one.found else "not found" if one.original else "not there"
-        _write(axes, answer_left + 14, top + ANSWER + 17, told)
+        _write(axes, answer_left + 14, top + ANSWER + 17, _told(one))
 
         if with_original[number]:
             _write(axes, original_left, middle - 9, "The original", colour=MUTED)
@@ -112,12 +103,11 @@ def draw(answers: Sequence[Answered]) -> Figure:
     return figure
 
 
-def _answer(one: Answered) -> str:
-    return "nothing proven" if one.found is None else f"{one.found_name} by {_count(one.inliers)}"
-
-
-def _count(inliers: int) -> str:
-    return f"{inliers:,} {'inlier' if inliers == 1 else 'inliers'}"
+def _told(one: Answered) -> str:
+    if one.found is None:
+        return "not found" if one.original else "not there"
+    points = f"{one.inliers:,} {'inlier' if one.inliers == 1 else 'inliers'}"
+    return f"{points}, evidence {one.evidence:.1f}{'' if one.here else ': too little'}"
 
 
 def _cell(canvas: Image.Image, x: int, y: int, side: int) -> None:

@@ -70,7 +70,8 @@ def index_name(index: str) -> str:
         "whitened": "KNN, whitened",
         "regions": "gallery regions",
         "views": "query views",
-        "regions_views": "regions and views",
+        "fingerprint": "fingerprint",
+        "candidates": "drawn from these in turn",
         "verified": "verified",
     }
     if index in names:

@@ -177,8 +177,7 @@ def _environment() -> jinja2.Environment:
 def _by_edit(same_picture: Mapping[str, Any]) -> dict[str, Mapping[str, float | None]]:
     """Return recall@1 by edit of the encoder that gives the candidates: by one vector, by more, verified."""
     candidates: Mapping[str, Any] = next((ways for ways in same_picture.values() if "verified" in ways), {})
-    more = [way for way in ("regions", "views", "regions_views") if way in candidates][-1:]
-    shown = [way for way in ("whitened", *more, "verified") if way in candidates]
+    shown = [way for way in ("whitened", "candidates", "verified") if way in candidates]
     return {way: candidates[way]["recall@1"]["per_edit"] for way in shown}
 
 

@@ -79,8 +79,8 @@ def same_picture(found: Mapping[str, Any], cost: Mapping[str, Any]) -> str:
     own = next((of_encoder for of_encoder in found.values() if "verified" in of_encoder), None)
     if own is None:
         return "Not asked in this run.\n"
-    ways = [name for name in ("whitened", "regions", "views", "regions_views") if name in own]
-    widest = own[ways[-1]]
+    ways = [name for name in ("whitened", "regions", "views", "fingerprint", "candidates") if name in own]
+    widest = own["candidates"]
     deepest = max((name for name in widest if "@" in name), key=lambda name: int(name.partition("@")[2]))
     shown = [own["whitened"]["recall@1"], widest[deepest], own["verified"]["recall@1"]]
     rows = [
@@ -114,7 +114,7 @@ def _calibrations(own: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]
 
 def _calibrated(calibration: tuple[str, Mapping[str, Any]]) -> str:
     name, told = calibration
-    by = "inliers of the geometry" if name == "verified" else f"distance alone ({index_name(name)})"
+    by = "evidence" if name == "verified" else f"distance alone ({index_name(name)})"
     recall, precision, rate = (_rate(told, key) for key in ("mean", "precision", "false_positive_rate"))
     return (
         f'- "It is here" by {by}, at a stated false-positive rate of '

@@ -8,7 +8,8 @@ import pandas as pd
 
 from ris.evaluation import outlines, plots
 from ris.pipeline import layout
-from ris.pipeline.same_picture import Questions, Result
+from ris.pipeline.questions import Questions
+from ris.pipeline.same_picture import Result
 from ris.same_picture.verification import outline
 
 FAILURES = 2
@@ -21,7 +22,7 @@ def as_table(questions: Questions, result: Result) -> pd.DataFrame:
     """One line a query: what was asked, what was found, how sure, and how far off its corners are."""
     paths, rows = questions.catalog.table["path"].to_numpy(), questions.rows
     best = [proofs[0] if proofs else None for proofs in result.verified]
-    inliers = np.array([proof.inliers if proof else 0 for proof in best])
+    evidence = np.array([proof.evidence if proof else 0.0 for proof in best])
     table = pd.DataFrame(
         {
             "edit": [name for name, _ in questions.asked],
@@ -30,12 +31,14 @@ def as_table(questions: Questions, result: Result) -> pd.DataFrame:
             "place": result.found.places(rows),
             "distance": np.round(result.found.distances, 5),
             "found": [str(paths[proof.row]) if proof else "" for proof in best],
-            "inliers": inliers,
+            "inliers": [proof.inliers if proof else 0 for proof in best],
+            "agreement": np.round([proof.agreement if proof else 0.0 for proof in best], 4),
+            "evidence": np.round(evidence, 4),
             "mirrored": [proof is not None and proof.mirrored for proof in best],
             "corner_error": corner_errors(questions, result).round(2),
         }
     )
-    return table if result.threshold is None else table.assign(here=inliers > result.threshold)
+    return table if result.threshold is None else table.assign(here=evidence > result.threshold)
 
 
 def corner_errors(questions: Questions, result: Result) -> npt.NDArray[np.float64]:
@@ -58,7 +61,7 @@ def draw_proofs(questions: Questions, result: Result, table: pd.DataFrame, folde
     for name in questions.names:
         asked = shuffled[shuffled["present"] & (shuffled["edit"] == name)].index
         shown[name] = [*asked[right[asked]][:1], *asked[~right[asked]][:FAILURES]]
-    absent = table[~table["present"]].sort_values("inliers", ascending=False, kind="stable")
+    absent = table[~table["present"]].sort_values("evidence", ascending=False, kind="stable")
     shown["absent"] = absent.drop_duplicates("path").index[:STRANGERS].tolist()
     for name, places in shown.items():
         if places:
@@ -68,8 +71,8 @@ def draw_proofs(questions: Questions, result: Result, table: pd.DataFrame, folde
 
 def _answered(questions: Questions, result: Result, place: int) -> outlines.Answered:
     name, row = questions.asked[place]
-    proofs = result.verified[place]
-    proof = proofs[0] if proofs and (proofs[0].inliers > (result.threshold or 0)) else None
+    proof = result.verified[place][0] if result.verified[place] else None
+    here = proof is not None and proof.evidence > (result.threshold or 0.0)
     present = bool(questions.is_present[place])
     return outlines.Answered(
         edit=name,
@@ -79,5 +82,7 @@ def _answered(questions: Questions, result: Result, place: int) -> outlines.Answ
         found_name=str(questions.catalog.table["path"].iloc[proof.row]) if proof else "",
         outline=proof.outline if proof else None,
         inliers=proof.inliers if proof else 0,
-        right=proof.row == row if proof else not present,
+        evidence=proof.evidence if proof else 0.0,
+        here=here,
+        right=here and proof is not None and proof.row == row if present else not here,
     )

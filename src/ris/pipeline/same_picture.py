@@ -1,9 +1,8 @@
-"""What the stage `same_picture` asks: edited pictures of the gallery, and of pictures that are not in it."""
+"""What the stage `same_picture` finds, by vectors, by fingerprints and proven, and the search it makes."""
 
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
 from ris.artifacts import checksum, read_json, write_json, writing
 from ris.config import Params
 from ris.data.features import read_features
-from ris.data.images import read_image
 from ris.data.near_duplicates import worker_threads
 from ris.encoder.encoder import Embedder, Encoder
 from ris.errors import RisError
@@ -27,11 +24,13 @@ from ris.evaluation.latency import WARMUP, percentiles_ms
 from ris.pipeline import layout
 from ris.pipeline.inputs import Catalog, Integers, read_index, read_space
 from ris.pipeline.layout import Tree
-from ris.same_picture import edits
+from ris.pipeline.questions import Questions
 from ris.same_picture.calibration import Answers, Calibration, calibrate, can_calibrate, halves
 from ris.same_picture.local_features import LocalFeatures, LocalFeatureStore
-from ris.same_picture.search import Query, SamePictureSearch, gallery_index, look
+from ris.same_picture.search import Query, SamePictureSearch, look, regions_index
 from ris.same_picture.verification import Matrix, Verified
+from ris.same_picture.views import in_turn
+from ris.search.knn import ExactIndex
 from ris.search.space import Projection, side_by_side
 from ris.search.vectors import Rows, Vectors
 
@@ -43,92 +42,22 @@ TIMED = 100
 """Queries that are timed, one at a time."""
 FAR = 2.0
 """Distance of a query that has no candidate: as far as two vectors of length 1 can be."""
-DECIDING = {"encoder", "n_components", "whiten", "regions", "views", "candidates", "enough_inliers"}
+DECIDING = {"encoder", "n_components", "whiten", "regions", "views", "candidates", "enough_evidence"}
 """Settings that make a search what it is."""
 
 
-@dataclass(frozen=True)
-class Questions:
-    """The pictures that are asked for after each edit, none with a near-copy that `clean` found."""
-
-    params: Params
-    catalog: Catalog
-
-    @cached_property
-    def names(self) -> list[str]:
-        """The edits; no collage where there are not three pictures to fill it up with."""
-        return [
-            name
-            for name, _ in self.params.same_picture.edits
-            if name != "collage" or len(self.catalog.queries) > 3
-        ]
-
-    @cached_property
-    def present(self) -> Integers:
-        """(n,) gallery rows, ascending: the same after each edit."""
-        single = self._single(self.catalog.gallery)
-        return np.sort(single[: self.params.same_picture.queries])
-
-    @cached_property
-    def absent(self) -> Integers:
-        """(edits, m) rows outside the gallery: other ones after each edit, as long as there are any."""
-        single = self._single(self.catalog.queries)
-        count = min(self.params.same_picture.absent, len(single))
-        return np.resize(single, (len(self.names), count))
-
-    def _single(self, rows: Integers) -> Integers:
-        """Those of the rows without a near-copy, in random order."""
-        groups = self.catalog.table["group"].to_numpy()
-        single = rows[np.bincount(groups)[groups[rows]] == 1]
-        return np.random.default_rng([self.params.seed, int(rows[0])]).permutation(single)
-
-    @cached_property
-    def asked(self) -> list[tuple[str, int]]:
-        """Every edit and row: by edit those that are present, then by edit those that are absent."""
-        here = [(name, int(row)) for name in self.names for row in self.present]
-        away = [(name, int(row)) for name, rows in zip(self.names, self.absent, strict=True) for row in rows]
-        return here + away
-
-    @property
-    def rows(self) -> Integers:
-        """(q,) the row of each."""
-        return np.array([row for _, row in self.asked], np.int64)
-
-    @property
-    def n_present(self) -> int:
-        """How many of them are in the gallery: the first ones."""
-        return len(self.names) * len(self.present)
-
-    @property
-    def is_present(self) -> npt.NDArray[np.bool_]:
-        """(q,) whether its original is in the gallery."""
-        return np.arange(len(self.asked)) < self.n_present
-
-    def read(self, row: int) -> Image.Image:
-        """The picture of a row."""
-        return read_image(self.catalog.files(np.array([row]))[0], self.params.clean.max_pixels)
-
-    def edited(self, name: str, row: int) -> tuple[Image.Image, Matrix]:
-        """Edit a picture: what is asked for, and the matrix from the original's pixels to its own.
-
-        A collage is filled up with pictures outside the gallery that are not asked for themselves, where
-        there are such.
-        """
-        others = []
-        if name == "collage":
-            outside = self.catalog.queries[self.catalog.queries != row]
-            unasked = np.setdiff1d(outside, self.absent)
-            free = unasked if len(unasked) >= 3 else outside
-            chosen = np.random.default_rng([self.params.seed, row]).choice(free, 3, replace=False)
-            others = [self.read(int(other)) for other in chosen]
-        strength, seed = getattr(self.params.same_picture.edits, name), self.params.seed
-        return edits.apply(name, self.read(row), edits.generator(name, row, seed), strength, others)
+def fit_space(params: Params, tree: Tree, catalog: Catalog) -> Projection:
+    """Fit the space in which candidates are searched to the gallery."""
+    settings = params.same_picture
+    whole = read_space(params, tree, catalog, settings.encoder, projected=False)[catalog.gallery]
+    kept = min(settings.n_components, *whole.shape)
+    return Projection.fit(whole, kept, settings.whiten, normalise=True)
 
 
 class Spaces:
     """Networks and projections: from pixels to the vectors that are searched."""
 
-    def __init__(self, params: Params, tree: Tree, candidates: Projection | None = None) -> None:
+    def __init__(self, params: Params, tree: Tree, candidates: Projection) -> None:
         self.params, self.tree = params, tree
         self.encoder = params.same_picture.encoder
         self.embedders: dict[str, Embedder] = {
@@ -137,14 +66,6 @@ class Spaces:
         }
         self.network = self.embedders[layout.parts(self.encoder)[0]].network
         self._candidates = candidates
-
-    def fit(self, catalog: Catalog) -> Projection:
-        """Fit the space in which candidates are searched to the gallery."""
-        settings = self.params.same_picture
-        whole = read_space(self.params, self.tree, catalog, self.encoder, projected=False)[catalog.gallery]
-        kept = min(settings.n_components, *whole.shape)
-        self._candidates = Projection.fit(whole, kept, settings.whiten, normalise=True)
-        return self._candidates
 
     def join(self, parts: Mapping[str, Vectors], encoder: str, projected: bool) -> Vectors:
         """Bring the networks' vectors (n, D) of an encoder's parts to the space of its indexes."""
@@ -155,7 +76,6 @@ class Spaces:
 
     def for_candidates(self, parts: Mapping[str, Vectors]) -> Vectors:
         """Bring the networks' vectors (n, D) to the space in which candidates are searched."""
-        assert self._candidates is not None
         return self._candidates.apply(self.join(parts, self.encoder, projected=False))
 
     def embed(self, pixels: Tensor) -> Vectors:
@@ -170,33 +90,30 @@ def make_search(
     tree: Tree,
     catalog: Catalog,
     spaces: Spaces,
-    store: LocalFeatureStore,
-    regions: bool,
     threshold: float | None = None,
 ) -> SamePictureSearch:
-    """Put a search together, with or without regions."""
+    """Put the search together."""
     parts = layout.parts(params.same_picture.encoder)
     gallery = {
         name: read_features(tree.read(layout.features(name)), catalog.sha256)[catalog.gallery]
         for name in parts
     }
-    of_regions = None
-    if regions:
+    regions = None
+    if params.same_picture.regions:
         vectors = {name: read_features(tree.read(layout.regions(name)), catalog.sha256) for name in parts}
-        of_regions = spaces.for_candidates(vectors)
+        regions = regions_index(spaces.for_candidates(vectors), catalog.gallery)
+    store = LocalFeatureStore.open(tree.read(layout.LOCAL_FEATURES), catalog.sha256)
     return SamePictureSearch(
-        gallery_index(spaces.for_candidates(gallery), of_regions, catalog.gallery),
+        ExactIndex.build(spaces.for_candidates(gallery), catalog.gallery, {}, seed=0),
+        regions,
+        store.fingerprints[catalog.gallery],
+        catalog.gallery,
         store,
         spaces.network,
-        params.same_picture.model_copy(update={"regions": regions}),
+        params.same_picture,
         spaces.embed,
         threshold,
     )
-
-
-def read_store(tree: Tree, catalog: Catalog) -> LocalFeatureStore:
-    """Open the catalog's local features."""
-    return LocalFeatureStore.open(tree.read(layout.LOCAL_FEATURES), catalog.sha256)
 
 
 def _identity(params: Params, tree: Tree, catalog: Catalog) -> dict[str, Any]:
@@ -250,11 +167,10 @@ def open_search(params: Params, tree: Tree, catalog: Catalog) -> SamePictureSear
         if not (folder / name).is_file() or checksum(folder / name) != expected:
             raise RisError(f"{folder / name} is missing or damaged; run `dvc repro same_picture`.")
     threshold = None
-    if "inliers.json" in files:
-        threshold = Calibration.open(folder / "inliers.json", "inliers", catalog.sha256).threshold
+    if "evidence.json" in files:
+        threshold = Calibration.open(folder / "evidence.json", "evidence", catalog.sha256).threshold
     spaces = Spaces(params, tree, Projection.load(folder / "space.npz"))
-    store = read_store(tree, catalog)
-    return make_search(params, tree, catalog, spaces, store, params.same_picture.regions, threshold)
+    return make_search(params, tree, catalog, spaces, threshold)
 
 
 @dataclass(frozen=True, eq=False)
@@ -307,12 +223,15 @@ class Found:
     candidates: list[Rows]
     """(j,) catalog rows, the nearest first."""
     distances: list[float]
-    """Of the nearest; `FAR` without any."""
+    """Of the nearest; `FAR` without any, or where it was not found by a vector."""
 
     @classmethod
-    def of(cls, answers: Sequence[tuple[Vectors, Rows]]) -> "Found":
-        """Gather distances (j,) and rows (j,)."""
-        nearest = [float(distances[0]) if len(distances) else FAR for distances, _ in answers]
+    def of(cls, answers: Sequence[tuple[Vectors | None, Rows]]) -> "Found":
+        """Gather distances (j,), None where there are none, and rows (j,)."""
+        nearest = [
+            float(distances[0]) if distances is not None and len(distances) else FAR
+            for distances, _ in answers
+        ]
         return cls([rows for _, rows in answers], nearest)
 
     def places(self, rows: Integers) -> Integers:
@@ -343,24 +262,21 @@ def one_vector(
     return found
 
 
-def several_vectors(
-    questions: Questions, spaces: Spaces, looked: Looked, searches: Mapping[str, SamePictureSearch]
+def all_ways(
+    questions: Questions, spaces: Spaces, looked: Looked, search: SamePictureSearch
 ) -> dict[str, Found]:
-    """Ask in the space of the candidates with one vector, with regions, with views, and with both."""
-    settings = questions.params.same_picture
-    parts = {name: looked.vectors[name] for name in layout.parts(settings.encoder)}
+    """Ask by each way of looking for a query, and for the candidates that are drawn from all of them."""
+    parts = {name: looked.vectors[name] for name in layout.parts(questions.params.same_picture.encoder)}
     count, views, _ = next(iter(parts.values())).shape
     flat = {name: vectors.reshape(count * views, -1) for name, vectors in parts.items()}
     vectors = spaces.for_candidates(flat).reshape(count, views, -1)
-    one = vectors[:, :1]
-    asked = {"whitened": one, "regions": one, "views": vectors, "regions_views": vectors}
-    with worker_threads(settings.workers) as pool:
-        return {
-            name: Found.of(
-                list(tqdm(pool.map(search.candidates, asked[name]), name, total=count, disable=None))
-            )
-            for name, search in searches.items()
-        }
+    with worker_threads(search.settings.workers) as pool:
+        jobs = pool.map(search.rankings, vectors, looked.features)
+        rankings = list(tqdm(jobs, "candidates", total=count, disable=None))
+    ways = {way: Found.of([of_query[way] for of_query in rankings]) for way in rankings[0]}
+    wanted = search.settings.candidates
+    drawn = [in_turn([rows for _, rows in of_query.values()], wanted) for of_query in rankings]
+    return ways | {"candidates": Found.of([(None, rows) for rows in drawn])}
 
 
 def verify_all(looked: Looked, found: Found, search: SamePictureSearch) -> list[list[Verified]]:
@@ -389,9 +305,9 @@ def answers_by_distance(questions: Questions, found: Found) -> Answers:
     return _answers(questions, -np.array(found.distances), first)
 
 
-def answers_by_inliers(questions: Questions, verified: Sequence[Sequence[Verified]]) -> Answers:
-    """The best verified picture as the answer, the surer the more inliers."""
-    scores = np.array([proofs[0].inliers if proofs else 0 for proofs in verified], np.float64)
+def answers_by_evidence(questions: Questions, verified: Sequence[Sequence[Verified]]) -> Answers:
+    """The best verified picture as the answer, the surer the more evidence."""
+    scores = np.array([proofs[0].evidence if proofs else 0 for proofs in verified], np.float64)
     first = np.array([proofs[0].row if proofs else -1 for proofs in verified])
     return _answers(questions, scores, first)
 
@@ -443,7 +359,7 @@ class Result:
     """All that came of asking."""
 
     summary: dict[str, Any]
-    """Encoder -> index, `whitened`, `regions`, `views`, `regions_views`, `verified` -> metric."""
+    """Encoder -> index, a way of `SamePictureSearch.rankings`, `candidates`, `verified` -> metric."""
     looked: Looked
     found: Found
     """The candidates that geometry looked at."""
@@ -451,7 +367,7 @@ class Result:
     space: Projection
     """In which candidates are searched."""
     calibrations: dict[str, Calibration]
-    """By score: `inliers` and `distance`."""
+    """By score: `evidence` and `distance`."""
     before_and_after: dict[str, dict[str, float]]
     """Recall@1 by edit, of one vector, of all candidates' vectors, and verified."""
     scores: dict[str, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], float | None]]
@@ -459,29 +375,21 @@ class Result:
 
     @property
     def threshold(self) -> float | None:
-        """Inliers above which a picture is here; None where that was not calibrated."""
-        return self.calibrations["inliers"].threshold if "inliers" in self.calibrations else None
+        """Evidence above which a picture is here; None where that was not calibrated."""
+        return self.calibrations["evidence"].threshold if "evidence" in self.calibrations else None
 
 
 def ask(questions: Questions, tree: Tree) -> Result:
     """Ask everything."""
     params, catalog = questions.params, questions.catalog
     settings = params.same_picture
-    spaces = Spaces(params, tree)
-    space = spaces.fit(catalog)
-    store = read_store(tree, catalog)
+    space = fit_space(params, tree, catalog)
+    spaces = Spaces(params, tree, space)
     looked = look_at_all(questions, spaces)
     alone = one_vector(questions, tree, spaces, looked)
-    searches = {"whitened": make_search(params, tree, catalog, spaces, store, regions=False)}
-    if settings.views:
-        searches["views"] = searches["whitened"]
-    if settings.regions:
-        searches["regions"] = make_search(params, tree, catalog, spaces, store, regions=True)
-    if settings.views and settings.regions:
-        searches["regions_views"] = searches["regions"]
-    several = several_vectors(questions, spaces, looked, searches)
-    name, search = list(searches.items())[-1]
-    found = several[name]
+    search = make_search(params, tree, catalog, spaces)
+    ways = all_ways(questions, spaces, looked, search)
+    found = ways["candidates"]
     verified = verify_all(looked, found, search)
 
     summary = {
@@ -489,15 +397,15 @@ def ask(questions: Questions, tree: Tree) -> Result:
         for encoder, of_encoder in alone.items()
     }
     own = summary[settings.encoder]
-    own |= {index: recalls(questions, one) for index, one in several.items()}
-    by_inliers = answers_by_inliers(questions, verified)
-    hits = by_inliers.correct[: questions.n_present].reshape(len(questions.names), -1)
+    own |= {index: recalls(questions, one) for index, one in ways.items()}
+    by_evidence = answers_by_evidence(questions, verified)
+    hits = by_evidence.correct[: questions.n_present].reshape(len(questions.names), -1)
     recalled = recall_summary(hits, questions.names, params.evaluate.bootstrap, params.seed)
     own["verified"] = {"recall@1": recalled}
     calibrations, scores = {}, {}
     for score, answers, index in (
-        ("inliers", by_inliers, "verified"),
-        ("distance", answers_by_distance(questions, found), name),
+        ("evidence", by_evidence, "verified"),
+        ("distance", answers_by_distance(questions, ways["whitened"]), "whitened"),
     ):
         done, present = calibrated(questions, answers, score), answers.present
         scores[score] = (answers.scores[present], answers.scores[~present], done and done[0].threshold)
@@ -505,13 +413,14 @@ def ask(questions: Questions, tree: Tree) -> Result:
             calibrations[score], told = done
             rate = f"{100 * settings.false_positive_rate:g}".zfill(2)
             own[index][f"recall_at_fpr{rate}"] = told
-    shown = {"one vector": own["whitened"], "candidates": own[name], "verified": own["verified"]}
+    shown = {"one vector": own["whitened"], "candidates": own["candidates"], "verified": own["verified"]}
     before_and_after = {label: one["recall@1"]["per_edit"] for label, one in shown.items()}
     return Result(summary, looked, found, verified, space, calibrations, before_and_after, scores)
 
 
-def measure(questions: Questions, search: SamePictureSearch) -> dict[str, Any]:
+def measure(questions: Questions, tree: Tree) -> dict[str, Any]:
     """Time queries of all edits, one at a time, from the decoded picture to the verified answer."""
+    search = open_search(questions.params, tree, questions.catalog)
     places = np.linspace(0, len(questions.asked) - 1, min(TIMED, len(questions.asked))).astype(int)
     images = [questions.edited(*questions.asked[place])[0] for place in places]
     for image in images[:WARMUP]:
@@ -522,12 +431,12 @@ def measure(questions: Questions, search: SamePictureSearch) -> dict[str, Any]:
         search.search(image)
         durations.append(time.perf_counter_ns() - start)
     here = np.count_nonzero(places < questions.n_present)
-    size = search.store.points.nbytes + search.store.descriptors.nbytes
+    store = LocalFeatureStore.open(tree.read(layout.LOCAL_FEATURES), questions.catalog.sha256)
     return {
         **percentiles_ms(durations),
         "present_p50_ms": percentiles_ms(durations[:here])["p50_ms"],
         "queries": len(images),
         "threads": torch.get_num_threads(),
-        "local_features_bytes_per_picture": round(size / len(search.store)),
-        "region_rows": search.index.count - len(questions.catalog.gallery),
+        "local_features_bytes_per_picture": round(store.nbytes / len(store)),
+        "region_rows": search.regions.count if search.regions else 0,
     }

@@ -21,17 +21,20 @@ from ris.artifacts import checksum, read_json, write_json, writing
 from ris.data.images import read_image
 from ris.data.near_duplicates import worker_threads
 from ris.errors import RisError
+from ris.same_picture.fingerprint import fingerprint
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 
-FORMAT = 1
+FORMAT = 2
 CONTRAST = 0.02
 """SIFT's contrast threshold: half of OpenCV's, for what is dark or blurred."""
 SMALLEST = 128
 """A thumbnail of 64 pixels shows some 25 points at its own size and five times as many at this one."""
 STEP = 5
 """Width of one of the 16 levels to which the store rounds a descriptor's values; they seldom exceed 75."""
-FILES = ("points.npy", "descriptors.npy", "counts.npy", "sizes.npy")
+THUMBNAIL = 96
+"""Longer side of the grey picture that the store keeps to compare pixels."""
+FILES = ("points.npy", "descriptors.npy", "counts.npy", "sizes.npy", "thumbnails.npy", "fingerprints.npy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,12 +47,19 @@ class LocalFeatures:
     """(m, 128) RootSIFT, of length 255 up to rounding."""
     size: tuple[int, int]
     """Width and height of the picture."""
+    grey: Bytes
+    """(h, w) the picture in grey, as it was described or smaller."""
 
 
 def described_scale(size: tuple[int, int], side: int) -> float:
     """Return the scale at which `describe` looks at a picture of a width and height."""
     longer = max(size)
     return min(1.0, side / longer) if longer >= SMALLEST else SMALLEST / longer
+
+
+def _described_size(size: tuple[int, int], side: int) -> tuple[int, int]:
+    scale = described_scale(size, side)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def describe(image: Image.Image, n_features: int, side: int) -> LocalFeatures:
@@ -61,8 +71,7 @@ def describe(image: Image.Image, n_features: int, side: int) -> LocalFeatures:
         side: a picture whose longer side is longer is looked at in this size, in pixels; one whose longer
             side is shorter than `SMALLEST` is enlarged to that.
     """
-    scale = described_scale(image.size, side)
-    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    size = _described_size(image.size, side)
     grey = np.asarray(image.convert("L").resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0))
     # Without the precise upscaling, OpenCV's points lie a quarter of a pixel off.
     detector = cv2.SIFT_create(  # type: ignore[attr-defined]
@@ -70,12 +79,26 @@ def describe(image: Image.Image, n_features: int, side: int) -> LocalFeatures:
     )
     keypoints, sift = detector.detectAndCompute(grey, None)
     if sift is None:
-        return LocalFeatures(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.uint8), image.size)
+        return LocalFeatures(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.uint8), image.size, grey)
     # OpenCV returns more than it was asked for where several are equally strong.
     strongest = np.argsort([-keypoint.response for keypoint in keypoints], kind="stable")[:n_features]
     points = np.array([keypoint.pt for keypoint in keypoints])[strongest]
     points = (points + 0.5) * image.size / size - 0.5
-    return LocalFeatures(points.astype(np.float32), root_sift(sift[strongest]), image.size)
+    return LocalFeatures(points.astype(np.float32), root_sift(sift[strongest]), image.size, grey)
+
+
+def thumbnail(grey: Bytes) -> Bytes:
+    """Shrink a grey picture (h, w) to a longer side of `THUMBNAIL` pixels; a smaller one stays as it is."""
+    size = _thumbnail_size(grey.shape[1], grey.shape[0])
+    if size == grey.shape[::-1]:
+        return grey
+    small: Bytes = cv2.resize(grey, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
+    return small
+
+
+def _thumbnail_size(width: int, height: int) -> tuple[int, int]:
+    scale = min(1.0, THUMBNAIL / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def root_sift(sift: npt.NDArray[np.float32]) -> Bytes:
@@ -111,7 +134,7 @@ class _Manifest(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class LocalFeatureStore:
-    """The local features of a catalog, in its order, on disk: 68 bytes a feature, 12 more a picture."""
+    """The local features of a catalog, in its order, on disk: 68 bytes a feature, 9,236 more a picture."""
 
     points: npt.NDArray[np.uint16]
     """(n, n_features, 2) x and y; 0 and 65535 are the picture's borders."""
@@ -121,6 +144,10 @@ class LocalFeatureStore:
     """(n,) features of each picture."""
     sizes: npt.NDArray[np.int32]
     """(n, 2) width and height of each picture."""
+    thumbnails: Bytes
+    """(n, `THUMBNAIL`, `THUMBNAIL`) grey, each at the top left; the rest is zero."""
+    fingerprints: npt.NDArray[np.uint64]
+    """(n,) see `ris.same_picture.fingerprint`."""
     side: int
     """See `describe`."""
 
@@ -128,6 +155,12 @@ class LocalFeatureStore:
     def n_features(self) -> int:
         """How many features a picture has at most."""
         return int(self.points.shape[1])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays together."""
+        arrays = self.points, self.descriptors, self.counts, self.sizes, self.thumbnails, self.fingerprints
+        return sum(array.nbytes for array in arrays)
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -137,8 +170,12 @@ class LocalFeatureStore:
         count = self.counts[row]
         width, height = (int(length) for length in self.sizes[row])
         points = self.points[row, :count] / np.float32(65535) * (width, height) - 0.5
+        across, down = _thumbnail_size(*_described_size((width, height), self.side))
         return LocalFeatures(
-            points.astype(np.float32), unpack(self.descriptors[row, :count]), (width, height)
+            points.astype(np.float32),
+            unpack(self.descriptors[row, :count]),
+            (width, height),
+            np.asarray(self.thumbnails[row, :down, :across]),
         )
 
     @classmethod
@@ -156,7 +193,7 @@ class LocalFeatureStore:
         """Describe picture files on `workers` threads, whose number does not change a byte, and store them.
 
         Args:
-            folder: what is made: three arrays a picture, their sizes, and local_features.json.
+            folder: what is made: one array for each of `FILES`, and local_features.json.
             files: one for each row of the catalog.
             catalog_sha256: checksum of the catalog.
             n_features: see `describe`.
@@ -173,13 +210,16 @@ class LocalFeatureStore:
             "descriptors.npy": (np.uint8, (len(files), n_features, 64)),
             "counts.npy": (np.int32, (len(files),)),
             "sizes.npy": (np.int32, (len(files), 2)),
+            "thumbnails.npy": (np.uint8, (len(files), THUMBNAIL, THUMBNAIL)),
+            "fingerprints.npy": (np.uint64, (len(files),)),
         }
         with writing(folder) as fresh:
             fresh.mkdir()
-            points, descriptors, counts, sizes = (
+            arrays = [
                 np.lib.format.open_memmap(fresh / name, "w+", dtype, shape)
                 for name, (dtype, shape) in shapes.items()
-            )
+            ]
+            points, descriptors, counts, sizes, thumbnails, fingerprints = arrays
             with worker_threads(workers) as pool:
                 found = tqdm(pool.map(picture, files), "local features", total=len(files), disable=None)
                 for row, features in enumerate(found):
@@ -188,7 +228,10 @@ class LocalFeatureStore:
                     points[row, :count] = np.rint(places.clip(0, 1) * 65535)
                     descriptors[row, :count] = pack(features.descriptors)
                     counts[row], sizes[row] = count, features.size
-            for array in (points, descriptors, counts, sizes):
+                    small = thumbnail(features.grey)
+                    thumbnails[row, : small.shape[0], : small.shape[1]] = small
+                    fingerprints[row] = fingerprint(small)
+            for array in arrays:
                 array.flush()
             manifest = _Manifest(
                 format=FORMAT,
@@ -222,8 +265,10 @@ class LocalFeatureStore:
             file = folder / name
             if not file.is_file() or checksum(file) != manifest.files.get(name):
                 raise RisError(f"{file} is missing or damaged; remake it with `dvc repro`.")
-        points, descriptors, counts, sizes = (_mapped(folder / name) for name in FILES)
-        return cls(points, descriptors, counts, sizes, manifest.side)
+        points, descriptors, counts, sizes, thumbnails, fingerprints = (
+            _mapped(folder / name) for name in FILES
+        )
+        return cls(points, descriptors, counts, sizes, thumbnails, fingerprints, manifest.side)
 
 
 def _describe_file(file: Path, *, n_features: int, side: int, max_pixels: int) -> LocalFeatures:

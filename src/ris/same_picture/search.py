@@ -1,4 +1,4 @@
-"""Where in a gallery a very picture is: candidates by vectors, proof by geometry, calibrated answer."""
+"""Where in a gallery a very picture is: candidates from several looks at it, proof, calibrated answer."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,9 +11,10 @@ from torch import Tensor
 
 from ris.config import Network, SamePicture
 from ris.encoder.transforms import for_embedding
-from ris.same_picture.local_features import LocalFeatures, LocalFeatureStore, describe
-from ris.same_picture.verification import Verified, verify
-from ris.same_picture.views import REGIONS, merged, query_views
+from ris.same_picture.fingerprint import Fingerprints, fingerprint, nearest
+from ris.same_picture.local_features import LocalFeatures, describe, thumbnail
+from ris.same_picture.verification import Described, Verified, verify
+from ris.same_picture.views import REGIONS, in_turn, merged, query_views
 from ris.search.knn import ExactIndex
 from ris.search.vectors import Rows, Vectors
 
@@ -35,11 +36,9 @@ class Answer:
     """What was found for a query."""
 
     candidates: Rows
-    """(j,) catalog rows by distance, the nearest first."""
-    distances: Vectors
-    """(j,) of the candidates, ascending."""
+    """(j,) catalog rows, the most promising first."""
     verified: list[Verified]
-    """Candidates in which geometry found the query, those with most inliers first."""
+    """Candidates in which the query was found, those with most evidence first."""
     here: bool | None
     """Whether the first verified one is the query's original, at the calibrated rate; None without it."""
 
@@ -48,38 +47,69 @@ class Answer:
 class SamePictureSearch:
     """A gallery in which pictures are looked for."""
 
-    index: ExactIndex
-    """Of the gallery's vectors, and of its regions' where they are used."""
-    store: LocalFeatureStore
+    whole: ExactIndex
+    """Of the gallery's vectors."""
+    regions: ExactIndex | None
+    """Of its regions' vectors, five to a row; None where they are not used."""
+    fingerprints: Fingerprints
+    """(n,) of the gallery."""
+    rows: Rows
+    """(n,) catalog rows of the gallery."""
+    store: Described
     network: Network
     settings: SamePicture
     embed: Embed
     threshold: float | None = None
-    """A picture is here where it has more inliers; None where that was not calibrated."""
+    """A picture is here where there is more evidence; None where that was not calibrated."""
 
     def look(self, image: Image.Image) -> Query:
         """Prepare a picture, RGB."""
         return look(image, self.network, self.settings)
 
-    def candidates(self, vectors: Vectors) -> tuple[Vectors, Rows]:
-        """Merge what the views' vectors (v, d) find: distances (j,) and catalog rows (j,), see `merged`."""
-        rows_per_picture = REGIONS + 1 if self.settings.regions else 1
+    def rankings(self, vectors: Vectors, features: LocalFeatures) -> dict[str, tuple[Vectors | None, Rows]]:
+        """Rank the gallery by each way of looking for a query.
+
+        Args:
+            vectors: (v, d) of its views, itself first.
+            features: of the query.
+
+        Returns:
+            By way, distances (j,), None where they are none of vectors, and catalog rows (j,), the nearest
+            first, at most as many as candidates are wanted: `views` of the query, where it has several;
+            `fingerprint`; `regions` of the gallery, where they are used; `whitened`, one vector a picture.
+        """
         wanted = self.settings.candidates
-        return merged(*self.index.search(vectors, wanted * rows_per_picture), wanted)
+        found: dict[str, tuple[Vectors | None, Rows]] = {}
+        distances, rows = self.whole.search(vectors, wanted)
+        if len(vectors) > 1:
+            found["views"] = merged(distances, rows, wanted)
+        found["fingerprint"] = (
+            None,
+            nearest(fingerprint(thumbnail(features.grey)), self.fingerprints, self.rows, wanted),
+        )
+        if self.regions is not None:
+            found["regions"] = merged(*self.regions.search(vectors[:1], wanted * REGIONS), wanted)
+        found["whitened"] = distances[0], rows[0]
+        return found
+
+    def candidates(self, vectors: Vectors, features: LocalFeatures) -> Rows:
+        """Draw from all rankings in turn: catalog rows (j,)."""
+        rankings = [rows for _, rows in self.rankings(vectors, features).values()]
+        return in_turn(rankings, self.settings.candidates)
 
     def verify(self, features: LocalFeatures, rows: Rows) -> list[Verified]:
         """Look for a query's local features in candidates, catalog rows (j,), see `verify`."""
-        return verify(features, rows.tolist(), self.store, self.settings.enough_inliers)
+        return verify(features, rows.tolist(), self.store, self.settings.enough_evidence)
 
     def search(self, image: Image.Image) -> Answer:
         """Look for a picture, RGB."""
         query = self.look(image)
-        distances, rows = self.candidates(self.embed(query.pixels))
+        rows = self.candidates(self.embed(query.pixels), query.features)
         verified = self.verify(query.features, rows)
         here = None
         if self.threshold is not None:
-            here = bool(verified) and verified[0].inliers > self.threshold
-        return Answer(rows, distances, verified, here)
+            here = bool(verified) and verified[0].evidence > self.threshold
+        return Answer(rows, verified, here)
 
 
 def look(image: Image.Image, network: Network, settings: SamePicture) -> Query:
@@ -90,10 +120,6 @@ def look(image: Image.Image, network: Network, settings: SamePicture) -> Query:
     return Query(pixels, describe(image, local.query, local.side))
 
 
-def gallery_index(whole: Vectors, regions: Vectors | None, rows: Rows) -> ExactIndex:
-    """Index a gallery's vectors (n, d) and, where given, its regions' (5 n, d), by catalog row (n,)."""
-    if regions is None:
-        return ExactIndex.build(whole, rows, {}, seed=0)
-    return ExactIndex.build(
-        np.concatenate([whole, regions]), np.concatenate([rows, np.repeat(rows, REGIONS)]), {}, seed=0
-    )
+def regions_index(vectors: Vectors, rows: Rows) -> ExactIndex:
+    """Index regions' vectors (5 n, d) by their pictures' catalog rows (n,)."""
+    return ExactIndex.build(vectors, np.repeat(rows, REGIONS), {}, seed=0)

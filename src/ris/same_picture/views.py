@@ -1,9 +1,11 @@
-"""More than one look at a picture: views of the query, regions of a gallery picture, and one ranking of all.
+"""More than one look at a picture: views of the query, regions of a gallery picture, and rankings of several.
 
 A crop is found by the regions of its original, a collage or a screenshot by the views of the query. A box is
 (left, top, right, bottom) in pixels, right and bottom excluded, as Pillow's `crop` takes it.
 """
 
+from collections.abc import Sequence
+from itertools import zip_longest
 from typing import TypeAlias
 
 import numpy as np
@@ -64,3 +66,16 @@ def merged(distances: Vectors, rows: Rows, k: int) -> tuple[Vectors, Rows]:
     _, first = np.unique(flat_rows[order], return_index=True)
     best = order[np.sort(first)[:k]]
     return flat_distances[best], flat_rows[best]
+
+
+def in_turn(rankings: Sequence[Rows], k: int) -> Rows:
+    """Draw the first of each ranking, then the second of each, and so on: rows (j,), each once, j at most k.
+
+    Args:
+        rankings: catalog rows, the best first; -1 is passed over.
+        k: rows wanted.
+    """
+    drawn = np.array(list(zip_longest(*rankings, fillvalue=-1)), np.int64).ravel()
+    _, first = np.unique(drawn, return_index=True)
+    once = drawn[np.sort(first)]
+    return once[once >= 0][:k]

@@ -11,8 +11,9 @@ from ris.pipeline import layout
 from ris.pipeline.inputs import Catalog
 from ris.pipeline.layout import Tree
 from ris.pipeline.proofs import as_table, draw_proofs
+from ris.pipeline.questions import Questions
 from ris.pipeline.runner import run
-from ris.pipeline.same_picture import Questions, ask, measure, open_search, write_model
+from ris.pipeline.same_picture import ask, measure, write_model
 
 
 def same_picture(params: Params, tree: Tree) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def same_picture(params: Params, tree: Tree) -> dict[str, Any]:
         save(recall_per_edit(result.before_and_after), fresh / "recall.png")
         save(score_distributions(result.scores), fresh / "scores.png")
         draw_proofs(questions, result, table, fresh)
-    return {"picture_to_answer": measure(questions, open_search(params, tree, catalog))}
+    return {"picture_to_answer": measure(questions, tree)}
 
 
 def _nothing(tree: Tree) -> dict[str, Any]:

@@ -1,0 +1,72 @@
+"""Proof by pixels: how far two pictures agree where one is laid over the other."""
+
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Bytes: TypeAlias = npt.NDArray[np.uint8]
+Float: TypeAlias = npt.NDArray[np.float32]
+Matrix: TypeAlias = npt.NDArray[np.float64]
+
+WINDOW = 9
+"""Side of the window of local statistics, pixels of the coarser picture."""
+CONTRAST = 50.0
+"""Local variance of the coarser picture from which a pixel counts as textured (grey levels squared)."""
+STABILISER = 1.0
+"""Keeps the correlation of almost flat windows defined (C3 of Wang et al. 2004)."""
+SMOOTHING = 0.8
+"""Standard deviation of the blur that takes noise and encoding away, pixels of the coarser picture."""
+LEAST = 10
+"""Textured pixels without which nothing is said."""
+
+
+def agreement(one: Bytes, other: Bytes, matrix: Matrix) -> float:
+    """Compare the pixels of two grey pictures where they overlap.
+
+    The mean, over the textured pixels of the overlap, of the structure term of SSIM (Wang et al., "Image
+    quality assessment", IEEE TIP 2004): the correlation of small windows, which neither brightness nor
+    contrast moves. The finer picture is brought to the coarser one's pixels first.
+
+    Args:
+        one: (h, w) uint8.
+        other: (h', w') uint8.
+        matrix: (2, 3) float64, the affine transformation from `one`'s pixels to `other`'s, invertible.
+
+    Returns:
+        A number from -1 to 1: 1 for copies, lower for strangers; 0 where too little texture overlaps.
+    """
+    whole = np.vstack([matrix, [0, 0, 1]])
+    if np.linalg.det(matrix[:, :2]) ** 2 > 1:
+        one, other, whole = other, one, np.linalg.inv(whole)
+    scale = float(np.sqrt(abs(np.linalg.det(whole[:2, :2]))))
+    small, to_small = _shrunk(one, scale)
+    laid = (whole @ np.linalg.inv(to_small))[:2]
+    size = other.shape[1], other.shape[0]
+    inside = cv2.warpAffine(np.ones(small.shape, np.float32), laid, size) > 0.99
+    x = cv2.GaussianBlur(cv2.warpAffine(small.astype(np.float32), laid, size), (0, 0), SMOOTHING)
+    y = cv2.GaussianBlur(other.astype(np.float32), (0, 0), SMOOTHING)
+    weight = inside.astype(np.float32)
+    mass = np.maximum(_window_sum(weight), 1)
+    mean_x, mean_y = _window_sum(x * weight) / mass, _window_sum(y * weight) / mass
+    variance_x = np.maximum(_window_sum(x * x * weight) / mass - mean_x**2, 0)
+    variance_y = np.maximum(_window_sum(y * y * weight) / mass - mean_y**2, 0)
+    covariance = _window_sum(x * y * weight) / mass - mean_x * mean_y
+    textured = inside & (variance_y > CONTRAST)
+    if np.count_nonzero(textured) < LEAST:
+        return 0.0
+    structure = (covariance + STABILISER) / (np.sqrt(variance_x * variance_y) + STABILISER)
+    return float(structure[textured].mean())
+
+
+def _shrunk(grey: Bytes, scale: float) -> tuple[Bytes, Matrix]:
+    """Shrink a picture to about `scale`: it, and the (3, 3) matrix from its own pixels to the small ones."""
+    size = max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale))
+    x, y = size[0] / grey.shape[1], size[1] / grey.shape[0]
+    matrix = np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]])
+    return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8), matrix
+
+
+def _window_sum(values: Any) -> Any:
+    return cv2.boxFilter(values, -1, (WINDOW, WINDOW), normalize=False, borderType=cv2.BORDER_CONSTANT)
