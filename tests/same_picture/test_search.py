@@ -146,9 +146,8 @@ def test_without_candidates_it_is_not_here(search: SamePictureSearch, texture: D
         def search(self, queries: Any, k: int) -> tuple[Any, Any]:
             return np.full((len(queries), k), np.inf, np.float32), np.full((len(queries), k), -1)
 
-    nothing = replace(
-        search, whole=Empty(), regions=Empty(), fingerprints=np.zeros(0, np.uint64), rows=ROWS[:0]
-    )
+    empty: Any = Empty()
+    nothing = replace(search, whole=empty, regions=empty, fingerprints=np.zeros(0, np.uint64), rows=ROWS[:0])
     answer = nothing.search(texture(5))
     assert (answer.here, answer.verified, len(answer.candidates)) == (False, [], 0)
 

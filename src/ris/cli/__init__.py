@@ -1,0 +1,11 @@
+"""The command `ris`: a folder of pictures becomes a store, and pictures are looked for in it."""
+
+
+def main() -> None:
+    """Run the command with the arguments that it was given, and exit."""
+    from ris.cli.ending import gracefully
+
+    with gracefully():
+        from ris.cli.app import app
+
+        app(prog_name="ris")

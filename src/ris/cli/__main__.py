@@ -1,0 +1,5 @@
+"""`python -m ris.cli` is `ris`."""
+
+from ris.cli import main
+
+main()

@@ -1,0 +1,187 @@
+"""The commands that write a store: build, add, remove, sync."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ris.cli.looking import as_json, tell
+from ris.cli.output import say, write, write_json
+from ris.cli.parameters import Json, Store, Threads
+from ris.cli.progress import bars
+from ris.cli.text import count, listed
+
+if TYPE_CHECKING:
+    from ris.engine import Change, Rejected
+
+_TOLD = 10
+"""Files, at most, of which it is told one by one why they are no use."""
+
+
+def build(
+    folder: Annotated[Path, typer.Argument(help="Folder of pictures, at any depth.", show_default=False)],
+    store: Annotated[
+        Path, typer.Argument(help="Folder to be made; where it exists, it must be empty.", show_default=False)
+    ],
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="A pre-trained network by name, or an encoder folder that the pipeline made; without it, "
+            "efficientnet_lite0, which is installed with this package.",
+            show_default=False,
+        ),
+    ] = None,
+    no_same_picture: Annotated[
+        bool,
+        typer.Option(
+            "--no-same-picture",
+            help="Do not keep what proves the very same picture, some 27 kB a picture.",
+        ),
+    ] = False,
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Make a store of all pictures in a folder.
+
+    Every picture is read once; the folder is not changed. Files that are no pictures are listed.
+
+    [bold]Examples[/bold]
+
+      ris build photos photos.ris
+      ris build photos photos.ris --encoder models/encoder
+      ris build photos photos.ris --no-same-picture
+    """
+    from ris.engine import SearchEngine
+
+    if encoder is None:
+        say("No encoder was named, so it is efficientnet_lite0, which works offline.")
+    with (
+        bars() as progress,
+        SearchEngine.build(
+            folder,
+            store,
+            encoder=encoder,
+            same_picture=not no_same_picture,
+            threads=threads,
+            progress=progress,
+        ) as engine,
+    ):
+        rejected = engine.rejected()
+        if json:
+            write_json(as_json(engine.info(), rejected))
+        else:
+            _tell_rejected(rejected)
+            tell(engine.info(), [])
+
+
+def add(
+    store: Store,
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH...", help="Files and folders in the store's folder of pictures.", show_default=False
+        ),
+    ],
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Add pictures that lie in the store's folder.
+
+    Pictures that are in the store already are looked at again. `ris sync` finds by itself what is new.
+
+    [bold]Example[/bold]
+
+      ris add photos.ris photos/holidays/IMG_0001.jpg photos/2024
+    """
+    from ris.engine import SearchEngine
+
+    with bars() as progress, SearchEngine.open(store, threads=threads) as engine:
+        _tell_change(engine.add(paths, progress=progress), json)
+
+
+def remove(
+    store: Store,
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH...",
+            help="Pictures and folders as `ris search` prints them, relative to the folder of pictures.",
+            show_default=False,
+        ),
+    ],
+    json: Json = False,
+) -> None:
+    """Take pictures out of the store; their files stay.
+
+    `ris sync` adds those again whose files still lie in the folder.
+
+    [bold]Example[/bold]
+
+      ris remove photos.ris holidays/IMG_0001.jpg 2024
+    """
+    from ris.engine import SearchEngine
+
+    with SearchEngine.open(store) as engine:
+        _tell_change(engine.remove(paths), json)
+
+
+def sync(
+    store: Store,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on until interrupted.")] = False,
+    columns: Annotated[
+        Path | None,
+        typer.Option(
+            help="A CSV or Parquet table with a column `path` and columns of your own, for --where.",
+            show_default=False,
+        ),
+    ] = None,
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Bring the store to what its folder holds now.
+
+    New, changed, moved and deleted files are told by their content, and only what is new is embedded. The
+    store is the old one until all is done. With --json and --watch, each change is a line.
+
+    [bold]Examples[/bold]
+
+      ris sync photos.ris
+      ris sync photos.ris --watch
+      ris sync photos.ris --columns captions.csv
+    """
+    from ris.engine import SearchEngine
+
+    with SearchEngine.open(store, threads=threads) as engine:
+        if watch:
+            say(f"Watching {engine.folder}; Ctrl-C ends it.")
+            for change in engine.watch():
+                _tell_change(change, json)
+        else:
+            with bars() as progress:
+                change = engine.sync(progress=progress)
+            _tell_change(change, json)
+        if columns:
+            say(f"{columns} has a line for {count(engine.set_columns(columns), 'picture')} of the store.")
+
+
+def _tell_change(change: "Change", json: bool) -> None:
+    if json:
+        write_json(asdict(change))
+        return
+    _tell_rejected(change.rejected)
+    done = listed(
+        {name: getattr(change, name) for name in ("added", "changed", "moved", "removed", "unchanged")}
+    )
+    write(f"{done or 'Nothing to do'} ({change.seconds:.1f} s).")
+
+
+def _tell_rejected(rejected: "Sequence[Rejected]") -> None:
+    if not rejected:
+        return
+    say(f"{count(len(rejected), 'file')} cannot be used:")
+    for one in rejected[:_TOLD]:
+        say(f"  {one.path}: {one.reason}")
+    if len(rejected) > _TOLD:
+        say(f"  and {len(rejected) - _TOLD:,} more; `ris info --json` lists them all.")

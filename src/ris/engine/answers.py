@@ -1,0 +1,208 @@
+"""What the engine is asked with, what it answers, and how it refuses."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from ris.errors import RisError
+
+Query: TypeAlias = str | Path | bytes | Image.Image | npt.NDArray[np.uint8] | int
+"""A picture to search with: a file's path, a file's bytes, a PIL image, pixels (h, w, 3), the row of one of
+the store's own, or, where URLs were switched on, an address."""
+Box: TypeAlias = tuple[float, float, float, float]
+"""Left, top, right and bottom of a part of a picture, as shares of its width and height, from 0 to 1."""
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""Told what is being done, how many are done, and of how many; from one thread at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One row of the catalogue."""
+
+    row: int
+    """The picture's number in the store, its own for ever: also when its file is changed or moved."""
+    path: str
+    """Relative to the folder of pictures, with `/` between names."""
+    label: str
+    """Name of the folder that it lies in; empty where it lies at the top."""
+    width: int
+    height: int
+    """Pixels, standing upright."""
+    bytes: int
+    modified: float
+    """Seconds since 1970, of the file."""
+    sha256: str
+    """Of the file, 64 hex digits."""
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A file that is not in the store."""
+
+    path: str
+    """Relative to the folder of pictures."""
+    reason: str
+    """A clause, such as "the file is cut short"."""
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A picture of the store as the answer to a query."""
+
+    picture: Picture
+    distance: float
+    """Euclidean, between vectors of length 1: from 0 to 2, in the space of the index that was asked."""
+    same_picture: bool | None
+    """Whether geometry proves that it is the query's very picture; None where that was not looked at."""
+    inliers: int
+    """Points of the two pictures that agree, 0 where none do or that was not looked at."""
+    mirrored: bool
+    """Whether the query is a mirror image of it, as far as the points tell."""
+    outline: list[tuple[float, float]] | None
+    """The query's top left, top right, bottom right and bottom left corner in this picture's pixels; they may
+    lie outside of it. None where it was not proven."""
+    copies: list[Picture]
+    """Its near-copies among the hits, nearest first, where it was asked to fold them into it."""
+
+    @property
+    def path(self) -> str:
+        """The picture's path."""
+        return self.picture.path
+
+    @property
+    def row(self) -> int:
+        """The picture's row."""
+        return self.picture.row
+
+    @property
+    def label(self) -> str:
+        """The picture's label."""
+        return self.picture.label
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The answer to the question where a very picture is."""
+
+    here: bool | None
+    """Whether it is in the store; None where the store keeps no local features, so that nothing is proven."""
+    hits: list[Hit]
+    """Proven ones first, then by what speaks for them; of those that nothing speaks for, the most promising
+    first. Distances are those of the space in which candidates are searched."""
+    false_positive_rate: float
+    """Share of pictures that are not there of which it may be said that they are, as calibrated."""
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which pictures may be answered; what is left out is not asked for, and all that is given must hold."""
+
+    labels: tuple[str, ...] = ()
+    """One of these."""
+    folders: tuple[str, ...] = ()
+    """In one of these folders, at any depth, relative to the folder of pictures."""
+    min_bytes: int | None = None
+    max_bytes: int | None = None
+    min_side: int | None = None
+    """Least length of the shorter side, pixels."""
+    modified_after: float | None = None
+    modified_before: float | None = None
+    """Seconds since 1970."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Values of the user's own columns, see `SearchEngine.set_columns`."""
+
+    def __post_init__(self) -> None:
+        """Take a folder for what it names, however it is written."""
+        plain = tuple("/".join(PurePosixPath(folder).parts) for folder in self.folders)
+        object.__setattr__(self, "folders", plain)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a writing call did to the store."""
+
+    added: int
+    changed: int
+    """Same path, other content."""
+    moved: int
+    """Same content, other path."""
+    removed: int
+    unchanged: int
+    rejected: list[Rejected]
+    """Of the files that were looked at, those that are no use."""
+    seconds: float
+
+
+@dataclass(frozen=True)
+class DuplicateGroup:
+    """Pictures that are one picture, re-encoded, resized, cropped, turned or mirrored."""
+
+    pictures: list[Picture]
+    """By path."""
+    keep: Picture
+    """The one to keep, as a suggestion."""
+    why: str
+    """Why that one, a clause."""
+    inliers: int
+    """Fewest points that prove a pair that joins the group."""
+
+
+@dataclass(frozen=True)
+class Info:
+    """All that can be said of a store without searching it."""
+
+    store: str
+    folder: str
+    """Of the pictures."""
+    pictures: int
+    rejected: int
+    labels: int
+    columns: tuple[str, ...]
+    """The user's own."""
+    encoder: str
+    """Its name."""
+    dimension: int
+    """Of the encoder's vectors."""
+    precision: str
+    """`bf16` or `fp32`: what the vectors were computed in."""
+    indexes: tuple[str, ...]
+    local_features: bool
+    """Whether the same picture can be proven."""
+    regions: bool
+    """Whether regions of pictures are searched, too, for the same picture."""
+    threshold: float | None
+    """What the proof's score must exceed; None where it was not calibrated."""
+    false_positive_rate: float | None
+    """At that threshold, as calibrated."""
+    bytes: int
+    """On disk."""
+    format: int
+    """Version of the store's format; 0 for a project."""
+    generation: int
+    """Counts the committed changes."""
+    read_only: bool
+
+
+class NoSuchPictureError(RisError):
+    """The store holds no such row or path, or the picture's file is not there any more."""
+
+
+class BadQueryError(RisError):
+    """An argument is not of those that are allowed."""
+
+
+class ReadOnlyError(RisError):
+    """The store cannot be written: it is a project's, or its folder does not allow it."""
+
+
+class BusyError(RisError):
+    """Another process is writing to the store."""
+
+
+class DamagedError(RisError):
+    """The store is damaged, of another format, or was made with another encoder."""

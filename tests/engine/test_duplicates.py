@@ -1,0 +1,280 @@
+"""Pictures that are one picture are grouped, others are not, and the best of each group is suggested."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+from ris.engine import duplicates
+from ris.engine.answers import DuplicateGroup, Picture
+from ris.engine.duplicates import find_duplicates, sharpness, suggestion
+from ris.errors import RisError
+from ris.same_picture.local_features import LocalFeatureStore
+from ris.same_picture.verification import Verified, verify
+
+Draw = Callable[..., Image.Image]
+Links = dict[tuple[int, int], int]
+
+
+def picture(position: int, path: str = "", **known: object) -> Picture:
+    values: dict[str, object] = {
+        "row": 100 + position,
+        "path": path or f"{position}.png",
+        "label": "",
+        "width": 10,
+        "height": 10,
+        "bytes": 1,
+        "modified": 0.0,
+        "sha256": f"content {position}",
+    }
+    return Picture(**{**values, **known})  # type: ignore[arg-type]
+
+
+def unread(position: int) -> Image.Image:
+    raise AssertionError(f"{position} was read")
+
+
+def gone(position: int) -> Image.Image:
+    raise RisError(f"{position} is gone")
+
+
+def proven(links: Links) -> Callable[[int, Sequence[int]], list[Verified]]:
+    """Stand for a proof by so many points between two pictures, a tenth of that being the evidence."""
+    nothing = np.zeros((2, 3))
+
+    def verify(position: int, others: Sequence[int]) -> list[Verified]:
+        found = [(other, links.get((position, other), links.get((other, position), 0))) for other in others]
+        return [
+            Verified(other, points, 1.0, points / 10, False, nothing, nothing)
+            for other, points in found
+            if points
+        ]
+
+    return verify
+
+
+def prints(count: int, seed: int = 0) -> np.ndarray:
+    """Draw fingerprints."""
+    return np.random.default_rng(seed).integers(0, 2**64, count, np.uint64)
+
+
+def grouped(
+    pictures: list[Picture], vectors: np.ndarray, links: Links, threshold: float = 1, workers: int = 2
+) -> list[DuplicateGroup]:
+    vectors = vectors.astype(np.float32)
+    return find_duplicates(
+        pictures, vectors, prints(len(pictures)), proven(links), threshold, gone, workers=workers
+    )
+
+
+def paths(groups: list[DuplicateGroup]) -> list[list[str]]:
+    return [[picture.path for picture in group.pictures] for group in groups]
+
+
+@pytest.fixture(scope="module")
+def edits(texture: Draw) -> dict[str, Image.Image]:
+    """Two pictures, each after several edits, and strangers."""
+    one, two = texture(1, 400, 300), texture(2, 320, 320)
+    return {
+        "one.png": one,
+        "one crop.png": one.crop((40, 30, 360, 280)),
+        "one mirrored.png": one.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+        "one small.png": one.resize((200, 150)),
+        "one.jpg": one,
+        "two.png": two,
+        "two turned.png": two.transpose(Image.Transpose.ROTATE_90),
+        **{f"stranger {seed}.png": texture(seed, 400, 300) for seed in range(10, 16)},
+    }
+
+
+def test_edited_pictures_are_grouped_by_geometry(tmp_path: Path, edits: dict[str, Image.Image]) -> None:
+    names = sorted(edits)
+    files = [tmp_path / name for name in names]
+    for file in files:
+        edits[file.name].save(file, quality=40)
+    store = tmp_path / "store"
+    LocalFeatureStore.write(store, files, "sha256:1", n_features=400, side=640, max_pixels=10**6, workers=1)
+    features = LocalFeatureStore.open(store, "sha256:1")
+    pictures = [
+        picture(
+            position,
+            file.name,
+            width=edits[file.name].width,
+            height=edits[file.name].height,
+            sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
+            modified=float(position),
+        )
+        for position, file in enumerate(files)
+    ]
+    told: list[tuple[str, int, int]] = []
+    found = find_duplicates(
+        pictures,
+        np.random.default_rng(0).normal(size=(len(files), 8)).astype(np.float32),
+        features.fingerprints,
+        lambda position, others: verify(features[position], others, features),
+        5.0,
+        lambda position: Image.open(files[position]).convert("RGB"),
+        workers=2,
+        progress=lambda *what: told.append(what),
+    )
+    ones, twos = found
+    assert [one.path for one in ones.pictures] == [name for name in names if name.startswith("one")]
+    assert [one.path for one in twos.pictures] == ["two turned.png", "two.png"]
+    assert ones.keep.path == "one mirrored.png"
+    assert ones.why == "it is the oldest of the 3 largest and sharpest"
+    assert twos.keep.path == "two turned.png"
+    assert min(ones.inliers, twos.inliers) > 15
+    assert ones.inliers < 400
+    assert told[-1] == ("comparing pictures", 13, 13)
+
+
+def test_what_is_the_same_as_a_third_is_in_its_group_and_the_weakest_proof_is_told() -> None:
+    pictures = [picture(position) for position in range(6)]
+    links = {(0, 2): 40, (2, 4): 11, (1, 5): 90, (1, 3): 10}
+    groups = grouped(pictures, np.eye(6), links)
+    assert paths(groups) == [["0.png", "2.png", "4.png"], ["1.png", "5.png"]]
+    assert [group.inliers for group in groups] == [11, 90]
+    assert [group.keep.path for group in groups] == ["0.png", "1.png"]
+
+
+def test_the_threshold_is_exceeded_not_reached() -> None:
+    pictures = [picture(position) for position in range(2)]
+    assert grouped(pictures, np.eye(2), {(0, 1): 10}, threshold=1) == []
+    assert len(grouped(pictures, np.eye(2), {(0, 1): 10}, threshold=0.95)) == 1
+
+
+def test_equal_bytes_are_joined_unseen_and_compared_once() -> None:
+    contents = ["a", "b", "a", "c", "b", "a"]
+    pictures = [picture(position, sha256=content) for position, content in enumerate(contents)]
+    compared: set[frozenset[int]] = set()
+
+    def none(position: int, others: Sequence[int]) -> list[Verified]:
+        compared.update(frozenset((position, other)) for other in others)
+        return []
+
+    vectors = np.eye(3, dtype=np.float32)[[0, 1, 0, 2, 1, 0]]
+    groups = find_duplicates(pictures, vectors, prints(6), none, 1, unread, workers=1)
+    assert paths(groups) == [["0.png", "2.png", "5.png"], ["1.png", "4.png"]]
+    assert [group.inliers for group in groups] == [0, 0]
+    assert compared == {frozenset(pair) for pair in ((0, 1), (0, 3), (1, 3))}
+
+
+def test_copies_come_along_with_what_geometry_joins() -> None:
+    pictures = [picture(position, sha256=content) for position, content in enumerate("aabb")]
+    (group,) = grouped(pictures, np.eye(2)[[0, 0, 1, 1]], {(0, 2): 30})
+    assert [one.row for one in group.pictures] == [100, 101, 102, 103]
+    assert group.inliers == 30
+
+
+def test_each_is_compared_with_its_nearest_and_with_those_whose_nearest_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(duplicates, "NEAREST", 2)
+    monkeypatch.setattr(duplicates, "ALIKE", 1)
+    monkeypatch.setattr(duplicates, "_AT_ONCE", 7)
+    vectors = np.random.default_rng(3).normal(size=(40, 5)).astype(np.float32)
+    fingerprints = prints(40, seed=5)
+    compared: list[tuple[int, int]] = []
+
+    def none(position: int, others: Sequence[int]) -> list[Verified]:
+        compared.extend((position, other) for other in others)
+        return []
+
+    find_duplicates([picture(i) for i in range(40)], vectors, fingerprints, none, 1, unread, workers=1)
+    far = np.linalg.norm(vectors[:, None] - vectors[None], axis=2)
+    bits = np.array([[(int(a) ^ int(b)).bit_count() for b in fingerprints] for a in fingerprints], float)
+    expected = set()
+    for gaps, k in ((far, 2), (bits, 1)):
+        np.fill_diagonal(gaps, -1)
+        for i, nearest in enumerate(np.argsort(gaps, axis=1, kind="stable")[:, 1 : k + 1]):
+            expected |= {(min(i, int(j)), max(i, int(j))) for j in nearest}
+    assert sorted(compared) == sorted(expected)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_nothing_to_compare(count: int) -> None:
+    assert grouped([picture(i) for i in range(count)], np.ones((count, 4)), {}) == []
+
+
+def test_vectors_that_are_all_alike() -> None:
+    pictures = [picture(position) for position in range(30)]
+    assert grouped(pictures, np.ones((30, 4)), {}) == []
+
+
+def test_threads_do_not_change_the_groups() -> None:
+    rng = np.random.default_rng(4)
+    pictures = [picture(position) for position in range(60)]
+    links = {(int(i), int(j)): int(points) for i, j, points in rng.integers(0, 60, (40, 3)) if i < j}
+    alone = grouped(pictures, rng.normal(size=(60, 4)), links, workers=1)
+    assert alone
+    rng = np.random.default_rng(4)
+    rng.integers(0, 60, (40, 3))
+    assert grouped(pictures, rng.normal(size=(60, 4)), links, workers=4) == alone
+
+
+def kept(pictures: list[Picture], images: dict[int, Image.Image] | None = None) -> tuple[int, str]:
+    def read(position: int) -> Image.Image:
+        if images is None or position not in images:
+            raise RisError("gone")
+        return images[position]
+
+    return suggestion(pictures, read, range(len(pictures)))
+
+
+def test_the_largest_is_kept_unread() -> None:
+    pictures = [picture(0, width=30, height=10), picture(1, width=20, height=16), picture(2, modified=-9.0)]
+    assert suggestion(pictures, unread, [0, 1, 2]) == (1, "it is the largest, 20 x 16 pixels")
+    assert suggestion(pictures, unread, [0, 2])[0] == 0
+
+
+def test_then_the_sharpest(texture: Draw) -> None:
+    sharp = texture(3, 120, 90)
+    blurred = sharp.filter(ImageFilter.GaussianBlur(2))
+    pictures = [picture(0, width=120, height=90), picture(1, width=90, height=120), picture(2)]
+    assert kept(pictures, {0: blurred, 1: sharp.transpose(Image.Transpose.ROTATE_90)}) == (
+        1,
+        "it is the sharpest of the 2 largest",
+    )
+
+
+def test_a_picture_encoded_anew_is_not_sharper(texture: Draw) -> None:
+    pictures = [picture(0, modified=2.0), picture(1, modified=1.0)]
+    for quality in (25, 40, 60, 75, 90):
+        stream = BytesIO()
+        texture(6).save(stream, "JPEG", quality=quality)
+        assert kept(pictures, {0: Image.open(stream), 1: texture(6)})[0] == 1
+
+
+def test_what_cannot_be_read_is_not_kept(texture: Draw) -> None:
+    assert kept([picture(0, modified=-5.0), picture(1)], {1: texture(3)})[0] == 1
+    assert kept([picture(0), picture(1, modified=-5.0)])[0] == 1
+
+
+@pytest.mark.parametrize("transpose", Image.Transpose)
+def test_then_the_oldest_where_one_is_the_other_turned(texture: Draw, transpose: Image.Transpose) -> None:
+    upright = texture(4, 1500, 1101)
+    pictures = [picture(0, modified=7.0), picture(1, modified=6.5)]
+    images = {0: upright, 1: upright.transpose(transpose)}
+    assert kept(pictures, images) == (1, "it is the oldest of the 2 largest and sharpest")
+
+
+def test_then_the_shortest_path() -> None:
+    pictures = [
+        picture(i, path, sha256="a") for i, path in enumerate(["a/b.png", "aa.png", "z.png", "y.png"])
+    ]
+    why = "its path is the shortest of the 4 largest, sharpest and oldest"
+    assert suggestion(pictures, unread, range(4)) == (3, why)
+
+
+def test_sharpness_by_hand_and_at_a_common_size(texture: Draw) -> None:
+    grey = np.random.default_rng(0).integers(0, 256, (40, 50), dtype=np.uint8)
+    wide = np.pad(grey.astype(float), 1, mode="reflect")
+    laplacian = wide[:-2, 1:-1] + wide[2:, 1:-1] + wide[1:-1, :-2] + wide[1:-1, 2:] - 4 * wide[1:-1, 1:-1]
+    assert sharpness(Image.fromarray(grey)) == pytest.approx(laplacian.var())
+    drawn = texture(5, 1024, 512)
+    doubled = drawn.resize((2048, 1024), Image.Resampling.BICUBIC)
+    assert sharpness(doubled) == pytest.approx(sharpness(drawn), rel=0.05)

@@ -1,0 +1,128 @@
+"""A process that is killed while it writes leaves the old store or the new one, whole."""
+
+import multiprocessing
+import shutil
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ris.engine import Change, SearchEngine
+from ris.errors import RisError
+
+Draw = Callable[..., Image.Image]
+KILLS = 4
+"""Of each operation."""
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["ris.engine"])
+CHANGES: dict[str, Callable[[SearchEngine], Change]] = {
+    "sync": lambda engine: engine.sync(),
+    "sync and plant": lambda engine: engine.sync(),
+    "add": lambda engine: engine.add([engine.folder / "later"]),
+    "remove": lambda engine: engine.remove(["a"]),
+}
+
+
+def build(home: Path, encoder: Path, sender: Connection) -> None:
+    sender.send("begins")
+    SearchEngine.build(home / "photos", home / "store", encoder=encoder, threads=1).close()
+    sender.send("ended")
+
+
+def change(name: str, home: Path, sender: Connection) -> None:
+    with SearchEngine.open(home / "store", threads=1) as engine:
+        sender.send("begins")
+        CHANGES[name](engine)
+        sender.send("ended")
+
+
+def run(target: Callable[..., None], *arguments: object, killed_after: float | None = None) -> float:
+    """Run in a process of its own, to its end or to its kill; return its seconds."""
+    receiver, sender = PROCESSES.Pipe(duplex=False)
+    process = PROCESSES.Process(target=target, args=(*arguments, sender))
+    process.start()
+    assert receiver.recv() == "begins"
+    start = time.monotonic()
+    if killed_after is None:
+        assert receiver.recv() == "ended"
+        seconds = time.monotonic() - start
+        process.join()
+        assert process.exitcode == 0
+        return seconds
+    time.sleep(killed_after)
+    process.kill()
+    process.join()
+    return killed_after
+
+
+def content(store: Path) -> tuple[list[tuple[int, str, str]], bytes]:
+    """All that a store holds of its pictures, which must be whole."""
+    with SearchEngine.open(store) as engine:
+        assert engine.verify() == []
+        catalogue = [(picture.row, picture.path, picture.sha256) for picture in engine.pictures()]
+        _, vectors = engine.vectors()
+        for index in engine.indexes:
+            nearest = engine.nearest(vectors[:1], 1, index)
+            assert np.all(nearest[0] < 1e-3), index
+        return catalogue, vectors.tobytes()
+
+
+def fractions(seed: int) -> list[float]:
+    """Moments over the whole of an operation, one in each part of it."""
+    drawn = np.random.default_rng(seed).random(KILLS)
+    return [(place + float(share)) / KILLS for place, share in enumerate(drawn)]
+
+
+@pytest.fixture
+def home(photos: Path) -> Path:
+    return photos.parent
+
+
+def test_build(home: Path, encoder: Path) -> None:
+    seconds = run(build, home, encoder)
+    new = content(home / "store")
+    for fraction in fractions(0):
+        shutil.rmtree(home / "store")
+        run(build, home, encoder, killed_after=fraction * seconds)
+        if (home / "store").exists():
+            try:
+                assert content(home / "store") == new
+            except RisError as error:
+                assert "holds no store" in str(error)  # noqa: PT017
+                run(build, home, encoder)
+        else:
+            run(build, home, encoder)
+        assert content(home / "store") == new
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_change(name: str, home: Path, encoder: Path, texture: Draw) -> None:
+    SearchEngine.build(home / "photos", home / "store", encoder=encoder).close()
+    (home / "photos" / "later").mkdir()
+    for number in range(8 if name != "sync" else 2):
+        texture(500 + number, 120, 90).save(home / "photos" / "later" / f"{number}.png")
+    if name.startswith("sync"):
+        (home / "photos" / "00.png").rename(home / "photos" / "later" / "moved.png")
+        (home / "photos" / "03.png").write_bytes(b"bad")
+        (home / "photos" / "06.png").unlink()
+    old = content(home / "store")
+    shutil.copytree(home / "store", home / "kept")
+    seconds = run(change, name, home)
+    new = content(home / "store")
+    assert new != old
+    states = set()
+    for fraction in fractions(1):
+        shutil.rmtree(home / "store")
+        shutil.copytree(home / "kept", home / "store")
+        run(change, name, home, killed_after=fraction * seconds)
+        found = content(home / "store")
+        assert found in (old, new)
+        states.add(found == new)
+        if found == old:
+            run(change, name, home)
+            assert content(home / "store") == new
+    assert False in states
