@@ -13,9 +13,10 @@ from ris.engine import BadQueryError, queries
 from ris.engine.features import decode, encode
 from ris.engine.looking import ahead
 from ris.engine.queries import read_query
-from ris.engine.spaces import Space, fit_basis, narrowed, projected_lengths, whitened
+from ris.engine.spaces import Forest, Space, fit_basis, narrowed, projected_lengths, whitened
 from ris.errors import RisError
 from ris.same_picture.local_features import LocalFeatureStore, describe
+from ris.search.annoy_index import AnnoyIndex
 from ris.search.knn import ExactIndex
 from ris.search.space import Projection
 
@@ -145,3 +146,24 @@ def test_an_address_is_fetched_only_where_that_is_switched_on(
         with pytest.raises(RisError):
             read_query(other, 10**6, None, urls=True)
     assert len(asked) == 2
+
+
+def test_a_forest_answers_for_today_whatever_it_was_planted_with() -> None:
+    rng = np.random.default_rng(4)
+    vectors = rng.standard_normal((60, 6)).astype(np.float32)
+    planted = np.arange(40)
+    trees = AnnoyIndex.build(vectors[:40], planted, {"n_trees": 5, "search_k": 10_000}, seed=0)
+    query = vectors[0]
+    nearest = np.argsort(np.linalg.norm(vectors[:40] - query, axis=1), kind="stable")
+    # The nearest are gone, as is every third, others came later, and some contents are shown by two pictures.
+    left = [number for number in range(60) if number not in nearest[:8] and number % 3]
+    contents = np.array([*left, *left[:5]])[rng.permutation(len(left) + 5)]
+    space = Space(vectors[contents])
+    forest = Forest(trees, None, contents, planted)
+    assert forest.later.tolist() == np.flatnonzero(contents >= 40).tolist()
+    for share in (1.0, 0.5, 0.1):
+        allowed = rng.random(len(contents)) < share
+        for k in (1, 3, 10, 100):
+            found, expected = forest.search(space, query, k, allowed), space.search(query, k, allowed)
+            assert found[1].tolist() == expected[1].tolist()
+            np.testing.assert_allclose(found[0], expected[0], rtol=1e-6)

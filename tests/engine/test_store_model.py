@@ -174,7 +174,8 @@ def test_any_changes(encoder: Path, stale: float, monkeypatch: pytest.MonkeyPatc
     run_state_machine_as_test(
         Changes,
         settings=settings(
-            max_examples=10,
+            max_examples=25,
+            database=None,
             stateful_step_count=12,
             deadline=None,
             derandomize=True,

@@ -98,7 +98,7 @@ def tell(info: "Info", rejected: "Sequence[Rejected]") -> None:
     if info.local_features and info.threshold is None:
         proof = "kept, not calibrated"
     elif info.local_features and info.false_positive_rate is not None:
-        proof = f"kept, said wrongly of {info.false_positive_rate:.1%} of pictures that are not here"
+        proof = f"kept; threshold chosen for {info.false_positive_rate:.1%} wrongly said to be here"
     lines = {
         "Store": f"{info.store}, {size(info.bytes)}{', read-only' if info.read_only else ''}",
         "Pictures": f"{count(info.pictures, 'picture')} of {info.folder}",

@@ -18,7 +18,16 @@ Kind = Literal["not_an_image", "truncated", "empty", "too_large", "unreadable"]
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "AVIF", "HEIF", "JPEG2000")
 """What is decoded: raster formats with a signature, none that starts another program or draws vectors."""
 
-_DECODER_ERRORS = (OSError, SyntaxError, ValueError, LookupError, EOFError, TypeError, struct.error)
+_DECODER_ERRORS = (
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    ValueError,
+    LookupError,
+    EOFError,
+    TypeError,
+    struct.error,
+)
 
 
 class UnreadableImage(RisError):  # noqa: N818

@@ -26,7 +26,7 @@ from ris.engine.records import (
 )
 from ris.engine.settings import read_settings
 from ris.engine.snapshot import Snapshot
-from ris.engine.spaces import Candidates, Forest, Space, Whitened, narrowed, whitened
+from ris.engine.spaces import Candidates, Forest, Space, Whitened, narrowed, projected, whitened
 from ris.engine.threshold import packaged
 from ris.errors import RisError
 from ris.same_picture.fingerprint import Fingerprints
@@ -65,7 +65,7 @@ class Committed(Snapshot):
             self.catalogue, self.contents, self._fingerprints = read_catalogue(self._connection)
             self._vectors = read_vectors(self._connection, self.identity)
             self.rejected = read_rejected(self._connection)
-            self.projected = has_data(self._connection, "basis")
+            self.has_pca = has_data(self._connection, "basis")
             self._forests = get(self._connection, "forests")
             folder = get(self._connection, "folder")
         # The two may have been moved together, or the store alone.
@@ -86,7 +86,7 @@ class Committed(Snapshot):
         if basis is None:
             return None
         projection = narrowed(basis, self.settings.n_components)
-        return Space(projection.apply(self._vectors), projection)
+        return Space(projected(self._vectors, projection), projection)
 
     @cached_property
     def candidates(self) -> Candidates | None:

@@ -70,7 +70,7 @@ class Project(Snapshot):
     generation = 0
     format = 0
     read_only = True
-    projected = True
+    has_pca = True
 
     def __init__(self, root: Path) -> None:
         """Read the catalog and the vectors.

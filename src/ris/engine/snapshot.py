@@ -36,7 +36,7 @@ class Snapshot(ABC):
     network: Network
     precision: str
     threshold: Threshold
-    projected: bool
+    has_pca: bool
     """Whether there is a PCA: not of too few pictures, or of such that are all alike."""
     regions: bool
     """Whether regions of the pictures are among the candidates."""
@@ -81,7 +81,7 @@ class Snapshot(ABC):
         """Those of `INDEXES` that can be asked."""
         if not len(self.catalogue):
             return ()
-        return INDEXES if self.projected else ("knn", "annoy")
+        return INDEXES if self.has_pca else ("knn", "annoy")
 
     def prepare(self, index: str) -> None:
         """Read what an index needs, so that it is not read by the first search."""

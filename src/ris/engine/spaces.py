@@ -158,7 +158,7 @@ class Whitened:
 
     def projected(self) -> Vectors:
         """Return the vectors in the whitened space, (m, d) of length 1."""
-        return self.projection.apply(self.vectors)
+        return projected(self.vectors, self.projection)
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,6 +204,14 @@ def _highest(scores: npt.NDArray[np.float32], k: int, allowed: Mask) -> Position
     """Return the positions (j,) of the highest allowed scores (n,), at most k; the lower first at a tie."""
     positions = np.flatnonzero(allowed)
     return positions[np.argsort(-scores[positions], kind="stable")[:k]]
+
+
+def projected(vectors: Vectors, projection: Projection) -> Vectors:
+    """Return the projections (m, d) of vectors (m, D), taking little memory beside them."""
+    found = np.empty((len(vectors), len(projection.components)), np.float32)
+    for start in range(0, len(vectors), AT_ONCE):
+        found[start : start + AT_ONCE] = projection.apply(vectors[start : start + AT_ONCE])
+    return found
 
 
 def projected_lengths(vectors: Vectors, projection: Projection) -> npt.NDArray[np.float32]:

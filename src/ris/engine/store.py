@@ -34,7 +34,7 @@ from ris.engine.records import (
     write_content,
 )
 from ris.engine.settings import Settings
-from ris.engine.spaces import fit_basis, narrowed, projected_lengths, whitened
+from ris.engine.spaces import fit_basis, narrowed, projected, projected_lengths, whitened
 from ris.errors import RisError
 from ris.search.annoy_index import AnnoyIndex
 
@@ -150,12 +150,6 @@ def set_columns(store: Path, lines: Mapping[str, Mapping[str, str]]) -> int:
         connection.executemany("INSERT INTO own_column VALUES (?, ?, ?)", cells)
         put(connection, "generation", get(connection, "generation") + 1)
         return sum(path in lines for (path,) in connection.execute("SELECT path FROM picture"))
-
-
-def keep_arrays(store: Path, name: str, **arrays: npt.NDArray[np.generic]) -> None:
-    """Keep what was derived of a store beside the rest of it; it counts as no change."""
-    with writing(store) as connection:
-        put_arrays(connection, name, **arrays)
 
 
 @contextmanager
@@ -358,7 +352,9 @@ def _plant_where_needed(connection: sqlite3.Connection, work: Work) -> None:
     vectors = read_vectors(connection, work.identity)[first]
     basis = get_projection(connection, "basis")
     projection = None if basis is None else narrowed(basis, work.settings.n_components)
-    spaces = {"annoy": vectors} | ({} if projection is None else {"annoy_pca": projection.apply(vectors)})
+    spaces = {"annoy": vectors} | (
+        {} if projection is None else {"annoy_pca": projected(vectors, projection)}
+    )
     for done, (name, space) in enumerate(spaces.items()):
         work.tell("building trees", done, len(spaces))
         params = {"n_trees": work.settings.n_trees, "search_k": work.settings.search_k}

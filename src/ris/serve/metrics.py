@@ -1,0 +1,50 @@
+"""What the server counts, in Prometheus' format."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from starlette.types import Scope
+
+from ris.engine import SearchEngine
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+METHODS = ("GET", "HEAD", "POST", "DELETE")
+BATCHES = (1, 2, 4, 8, 16, 32)
+
+
+class Metrics:
+    """Counters of one application, in a registry of their own."""
+
+    def __init__(self, engine: SearchEngine) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.requests = Counter(
+            "ris_requests", "Requests answered.", ("method", "route", "status"), registry=self.registry
+        )
+        self.seconds = Histogram(
+            "ris_request_seconds",
+            "Time to the end of the answer.",
+            ("route",),
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.in_progress = Gauge(
+            "ris_requests_in_progress", "Requests being answered.", registry=self.registry
+        )
+        self.batch = Histogram(
+            "ris_embedding_batch_pictures",
+            "Pictures that went through the network together.",
+            buckets=BATCHES,
+            registry=self.registry,
+        )
+        pictures = Gauge("ris_pictures", "Pictures in the store.", registry=self.registry)
+        pictures.set_function(lambda: len(engine))
+
+    def observe(self, scope: Scope, status: int, seconds: float) -> None:
+        """Count a request, under its route's pattern and never its own path."""
+        route = getattr(scope.get("route"), "path", "none")
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        self.requests.labels(method, route, str(status)).inc()
+        self.seconds.labels(route).observe(seconds)
+
+    def text(self) -> bytes:
+        """Return all of it in Prometheus' text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,122 @@
+"""What the routes share: the engine, and what stands around it while it is served."""
+
+import asyncio
+import hmac
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image
+from starlette.exceptions import HTTPException
+
+from ris.data.images import stored_mode
+from ris.engine import SearchEngine
+from ris.errors import RisError
+from ris.serve.batching import Batcher
+from ris.serve.metrics import Metrics
+from ris.serve.schemas import Duplicates, Group
+from ris.serve.settings import Settings
+from ris.serve.views import Views
+from ris.serve.work import Standing, Workers
+
+log = logging.getLogger("ris.serve")
+
+T = TypeVar("T")
+
+REFRESH_SECONDS = 2.0
+"""How often the store is asked for what others committed."""
+VIEW_THREADS = 2
+"""That make small pictures, apart from searches so that neither waits for the other."""
+
+
+class Service:
+    """An engine that is served."""
+
+    def __init__(self, engine: SearchEngine, settings: Settings) -> None:
+        self.engine, self.settings = engine, settings
+        self.metrics = Metrics(engine)
+        self.views = Views(engine)
+        self.searches = Workers(settings.threads, settings.waiting)
+        self.pictures = Workers(VIEW_THREADS, 4 * settings.waiting)
+        self.writes = Workers(1, 4)
+        self.ready = False
+        self._background = ThreadPoolExecutor(1, "background")
+        generation = lambda: engine.generation  # noqa: E731
+        self.duplicates = Standing(
+            "looking for duplicates",
+            lambda progress: Duplicates(groups=[*map(Group.of, engine.duplicates(progress=progress))]),
+            generation,
+            self._background,
+        )
+        self.map = Standing(
+            "drawing the map", lambda progress: engine.map(progress=progress), generation, self._background
+        )
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """Warm the network up, and follow the store, while the application runs."""
+        embed = self.engine.embed
+        batcher = Batcher(embed, self.settings.threads, self.metrics.batch.observe)
+        self.engine.embed = batcher
+        tasks = [asyncio.create_task(self._warm_up()), asyncio.create_task(self._follow())]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._background.shutdown(wait=False, cancel_futures=True)
+            self.engine.embed = embed
+            batcher.close()
+
+    async def timed(self, work: Callable[[], T]) -> tuple[T, float]:
+        """Search in a thread; return what was found, and the milliseconds without the wait for a thread."""
+
+        def with_time() -> tuple[T, float]:
+            started = time.perf_counter()
+            found = work()
+            return found, 1000 * (time.perf_counter() - started)
+
+        return await self.searches.run(with_time)
+
+    def checked(self, picture: bytes) -> bytes:
+        """Return an upload that is a picture by its header, and not too large.
+
+        Raises:
+            UnreadableImage: it is not.
+        """
+        stored_mode(picture, self.settings.max_pixels)
+        return picture
+
+    def admit(self, authorization: str | None) -> None:
+        """Let a writer in.
+
+        Raises:
+            HTTPException: the token is missing or wrong.
+        """
+        scheme, _, token = (authorization or "").partition(" ")
+        good = hmac.compare_digest(token.strip().encode(), self.settings.token.encode())
+        if scheme.lower() != "bearer" or not good:
+            detail = "Writing needs the token that the server showed at its start, as a bearer token."
+            raise HTTPException(401, detail, {"WWW-Authenticate": "Bearer"})
+
+    async def _warm_up(self) -> None:
+        blank = Image.fromarray(np.zeros((64, 64, 3), np.uint8))
+        if len(self.engine):
+            await self.searches.run(lambda: self.engine.search(blank, 1, verify=False))
+        self.ready = True
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(REFRESH_SECONDS)
+            try:
+                await self.writes.run(self.engine.refresh)
+            except RisError as error:
+                log.warning("%s", error)
+            except HTTPException:
+                with suppress(asyncio.TimeoutError):
+                    continue

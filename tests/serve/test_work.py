@@ -1,0 +1,106 @@
+"""Work in threads, work in the background, and what is kept of it."""
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
+import pytest
+from starlette.exceptions import HTTPException
+
+from ris.engine import Progress
+from ris.serve.schemas import Working
+from ris.serve.views import Cache
+from ris.serve.work import Standing, Workers
+
+
+def when_done(standing: Standing[str]) -> str:
+    for _ in range(500):
+        found = standing.get()
+        if not isinstance(found, Working):
+            return found
+        time.sleep(0.01)
+    raise AssertionError("it is never done")
+
+
+def test_what_finds_no_room_is_sent_away_and_the_rest_is_done() -> None:
+    go_on = Event()
+
+    async def main() -> list[object]:
+        workers = Workers(threads=2, waiting=1)
+        jobs = [asyncio.create_task(workers.run(lambda: go_on.wait(10))) for _ in range(5)]
+        await asyncio.sleep(0.1)
+        go_on.set()
+        found = await asyncio.gather(*jobs, return_exceptions=True)
+        assert await workers.run(lambda: "room again") == "room again"
+        return list(found)
+
+    found = asyncio.run(main())
+    refused = [one for one in found if isinstance(one, HTTPException)]
+    assert found.count(True) == 3
+    assert [one.status_code for one in refused] == [503, 503]
+    assert refused[0].headers == {"Retry-After": "1"}
+
+
+def test_a_standing_answer_is_made_once_and_anew_when_the_store_has_changed() -> None:
+    generation, made, go_on = [1], list[int](), Event()
+
+    def make(progress: Progress) -> str:
+        made.append(generation[0])
+        progress("looking", 3, 10)
+        go_on.wait(10)
+        return f"answer {len(made)}"
+
+    with ThreadPoolExecutor(1) as pool:
+        standing = Standing("starting", make, lambda: generation[0], pool)
+        assert standing.get() in (
+            Working(what="starting", done=0, total=0),
+            Working(what="looking", done=3, total=10),
+        )
+        while not made:
+            time.sleep(0.01)
+        time.sleep(0.05)
+        assert standing.get() == Working(what="looking", done=3, total=10)
+        go_on.set()
+        assert when_done(standing) == standing.get() == "answer 1"
+        generation[0] = 2
+        assert when_done(standing) == "answer 2"
+    assert made == [1, 2]
+
+
+def test_an_answer_that_could_not_be_made_is_tried_again() -> None:
+    tries: list[int] = []
+
+    def make(_: Progress) -> str:
+        tries.append(1)
+        if len(tries) == 1:
+            raise ValueError("not this time")
+        return "made"
+
+    with ThreadPoolExecutor(1) as pool:
+        standing = Standing("starting", make, lambda: 1, pool)
+        with pytest.raises(ValueError, match="not this time"):
+            when_done(standing)
+        assert when_done(standing) == "made"
+
+
+def test_a_cache_keeps_what_was_asked_for_last_within_its_bytes() -> None:
+    made: list[str] = []
+    cache = Cache(max_bytes=10)
+
+    def get(key: str, size: int = 4) -> bytes:
+        def make() -> bytes:
+            made.append(key)
+            return key[:1].encode() * size
+
+        return cache.get(key, make)
+
+    assert [get("a"), get("b"), get("a")] == [b"aaaa", b"bbbb", b"aaaa"]
+    get("c")
+    assert made == ["a", "b", "c"]
+    get("a")
+    get("b")
+    assert made == ["a", "b", "c", "b"]
+    get("too large", 11)
+    get("a")
+    assert made[-2:] == ["too large", "a"]

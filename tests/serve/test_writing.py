@@ -1,0 +1,168 @@
+"""What changes the store: with the token only, inside the store's folder only."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image
+
+from ris.engine import BusyError, SearchEngine
+from ris.serve import Settings
+from serve.conftest import TOKEN, Live, encoded, running
+
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+Draw = Callable[..., Image.Image]
+
+
+def listing(folder: Path) -> dict[str, str]:
+    """Every file below a folder and its checksum."""
+    return {
+        file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in folder.rglob("*")
+        if file.is_file()
+    }
+
+
+def add(live: Live, picture: bytes, label: str = "", name: str = "x.png") -> httpx.Response:
+    return live.client.post(
+        "/api/pictures", params={"label": label}, files={"picture": (name, picture)}, headers=BEARER
+    )
+
+
+def refused(response: httpx.Response, status: int) -> str:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    return str(response.json()["detail"])
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        None,
+        b"",
+        b"Bearer",
+        b"Bearer wrong",
+        b"Bearer " + TOKEN[:-1].encode(),
+        b"Bearer " + TOKEN.encode() + b"x",
+        b"Basic " + TOKEN.encode(),
+        TOKEN.encode(),
+        b"Bearer \xff\xfe",
+    ],
+)
+def test_without_the_token_nothing_is_changed(
+    live: Live, stranger: bytes, authorization: bytes | None
+) -> None:
+    before = len(live.engine), listing(live.engine.folder)
+    headers = {} if authorization is None else {b"Authorization": authorization}
+    for response in (
+        live.client.post("/api/pictures", files={"picture": stranger}, headers=headers),
+        live.client.delete("/api/pictures/1", headers=headers),
+        live.client.post("/api/sync", headers=headers),
+    ):
+        refused(response, 401)
+        assert response.headers["www-authenticate"] == "Bearer"
+    assert (len(live.engine), listing(live.engine.folder)) == before
+
+
+def test_a_token_is_drawn_anew_and_not_shown_by_settings() -> None:
+    one, other = Settings(), Settings()
+    assert len(one.token) >= 32
+    assert one.token != other.token
+    assert one.token not in repr(one)
+
+
+def test_a_picture_is_added_found_and_removed(own: Live, texture: Draw) -> None:
+    picture = encoded(texture(4711), "JPEG")
+    before = listing(own.engine.folder)
+    response = add(own, picture, "holiday")
+    assert response.status_code == 201, response.text
+    added = response.json()["picture"]
+    assert added["label"] == "holiday"
+    assert (own.engine.folder / added["path"]).read_bytes() == picture
+    assert listing(own.engine.folder).keys() - before.keys() == {added["path"]}
+    hits = own.client.post("/api/search", params={"k": 1}, files={"picture": picture}).json()["hits"]
+    assert hits[0]["picture"]["path"] == added["path"]
+    assert hits[0]["same_picture"] is True
+
+    again = add(own, picture, "holiday").json()["picture"]
+    assert again["row"] == added["row"]
+
+    response = own.client.delete(f"/api/pictures/{added['row']}", headers=BEARER)
+    assert response.status_code == 200
+    assert response.json()["removed"] == 1
+    refused(own.client.get(f"/api/pictures/{added['row']}"), 404)
+    refused(own.client.delete(f"/api/pictures/{added['row']}", headers=BEARER), 404)
+    assert (own.engine.folder / added["path"]).read_bytes() == picture
+
+    synced = own.client.post("/api/sync", headers=BEARER).json()
+    assert (synced["added"], synced["removed"]) == (1, 0)
+
+
+def test_a_folder_is_one_plain_name(own: Live, stranger: bytes) -> None:
+    before = listing(own.engine.folder.parent)
+    for label in ("..", ".", ".hidden", "a/b", "../other", "/etc", "a\\b", " ", "a\0b", "a\nb", "x" * 101):
+        refused(add(own, stranger, label), 422)
+    assert listing(own.engine.folder.parent).keys() == before.keys()
+
+
+def test_a_folder_that_is_a_link_is_not_written_through(own: Live, stranger: bytes, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (own.engine.folder / "link").symlink_to(outside)
+    refused(add(own, stranger, "link"), 403)
+    assert list(outside.iterdir()) == []
+
+
+def test_the_uploads_own_name_is_not_used(own: Live, stranger: bytes) -> None:
+    for name in ("../../evil.png", "/etc/evil.png", "..", "<b>.png", "a\\..\\b.png", "x" * 300):
+        path = add(own, stranger, name=name).json()["picture"]["path"]
+        assert path == f"upload-{hashlib.sha256(stranger).hexdigest()[:16]}.png"
+
+
+def test_what_is_no_picture_is_not_added(own: Live, stranger: bytes) -> None:
+    before = listing(own.engine.folder)
+    for content in (b"", b"no picture", b"<?php ?>", stranger[:-2000]):
+        refused(add(own, content), 422)
+    assert listing(own.engine.folder) == before
+
+
+def test_a_file_that_could_not_be_taken_in_is_taken_away_again(
+    own: Live, stranger: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: object, **__: object) -> None:
+        raise BusyError("Another process is writing to the store; wait for it.")
+
+    before = listing(own.engine.folder)
+    monkeypatch.setattr(own.engine, "add", busy)
+    assert "Another process" in refused(add(own, stranger), 409)
+    assert listing(own.engine.folder) == before
+
+
+def test_what_others_commit_is_taken_up(own: Live, texture: Draw) -> None:
+    texture(815).save(own.engine.folder / "new.png")
+    with SearchEngine.open(own.engine.store) as other:
+        other.sync()
+        expected = len(other)
+    while own.client.get("/api/about").json()["pictures"] != expected:
+        pass
+    assert own.client.get("/api/pictures?folder=&limit=500").status_code == 422
+    paths = [one["path"] for one in own.client.get("/api/pictures?limit=500").json()["pictures"]]
+    assert "new.png" in paths
+
+
+def test_an_empty_store_is_served(tmp_path: Path, stranger: bytes) -> None:
+    (tmp_path / "pictures").mkdir()
+    with (
+        SearchEngine.build(tmp_path / "pictures", tmp_path / "store", threads=1) as engine,
+        running(engine, Settings(port=0, token=TOKEN)) as live,
+    ):
+        assert live.client.get("/api/about").json()["pictures"] == 0
+        found = live.client.post("/api/search", files={"picture": stranger})
+        assert (found.status_code, found.json()["hits"]) == (200, [])
+        assert live.client.post("/api/find", files={"picture": stranger}).status_code == 200
+        assert live.client.get("/api/map").status_code in (200, 202)
+        assert add(live, stranger, "first").status_code == 201
+        found = live.client.post("/api/search", files={"picture": stranger})
+        assert found.json()["hits"][0]["picture"]["label"] == "first"
