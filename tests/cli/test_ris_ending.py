@@ -27,8 +27,16 @@ def started(*arguments: object, **options: Any) -> subprocess.Popen[str]:
     """Start the command."""
     whole = [sys.executable, "-m", "ris.cli", *map(str, arguments)]
     return subprocess.Popen(
-        whole, text=True, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        whole,
+        text=True,
+        preexec_fn=heeding_interrupts,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
     )
+
+
+def heeding_interrupts() -> None:
+    """Undo that what a shell starts in the background ignores Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def is_held(lock: FileLock) -> bool:

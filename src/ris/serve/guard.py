@@ -120,6 +120,7 @@ class Guard:
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
                 headers.setdefault("Cache-Control", "no-store")
+                await body.discard()
                 if body.pending:
                     headers["Connection"] = "close"
             await send(message)
@@ -128,7 +129,6 @@ class Guard:
             with self.metrics.in_progress.track_inprogress():
                 refused = self._refusal(scope) or body.refusal()
                 if refused:
-                    await body.discard()
                     await refused(scope, receive, answer)
                 else:
                     await self.app(scope, body.receive, answer)
@@ -189,7 +189,6 @@ class Body:
             raise HTTPException(408, detail) from None
         self._count(message)
         if self._bytes > self._max_bytes:
-            await self.discard()
             raise HTTPException(413, self._too_large())
         return message
 
