@@ -60,7 +60,7 @@ class Service:
     async def lifespan(self) -> AsyncIterator[None]:
         """Warm the network up, and follow the store, while the application runs."""
         embed = self.engine.embed
-        batcher = Batcher(embed, self.settings.threads, self.metrics.batch.observe)
+        batcher = Batcher(embed, self.engine.batch_size, self.metrics.batch.observe)
         self.engine.embed = batcher
         tasks = [asyncio.create_task(self._warm_up()), asyncio.create_task(self._follow())]
         try:
