@@ -47,7 +47,6 @@ from ris.pipeline.inputs import Catalog
 from ris.pipeline.layout import Tree
 from ris.pipeline.same_picture import open_search
 from ris.same_picture.edits import STRENGTHS, apply, generator
-from ris.same_picture.local_features import LocalFeatureStore
 from ris.search.knn import ExactIndex
 from ris.search.space import normalise
 from ris.search.vectors import Rows
@@ -144,8 +143,7 @@ def ours(files: list[Path], catalog: Catalog, tree: Tree) -> dict[str, Contestan
 
     indexes = [index for index in (search.whole, search.regions) if index is not None]
     of_vectors = sum(4 * index.count * index.dimension for index in indexes) / len(files)
-    store = LocalFeatureStore.open(tree.read(layout.LOCAL_FEATURES), catalog.sha256)
-    of_features = store.nbytes / len(store)
+    of_features = search.store.nbytes / len(search.store)
     return {
         "vector": Contestant(nearest, built, vectors.nbytes / len(files)),
         "search": Contestant(found, None, of_vectors + of_features),

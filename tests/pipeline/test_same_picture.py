@@ -21,9 +21,10 @@ from ris.pipeline.same_picture import (
     answers_by_distance,
     answers_by_evidence,
     calibrated,
+    made_for,
     open_search,
-    write_model,
 )
+from ris.same_picture.model import write_model
 from ris.same_picture.verification import Verified
 from ris.search.space import Projection
 from ris.stages.same_picture import same_picture
@@ -97,6 +98,16 @@ def test_a_collage_shows_nothing_else_of_the_gallery(questions: Questions) -> No
         assert len(shown) == 4
 
 
+def test_a_collage_is_filled_up_with_pictures_without_a_near_copy(params: Params, tree: Tree) -> None:
+    few = params.model_copy(update={"same_picture": params.same_picture.model_copy(update={"absent": 2})})
+    questions = Questions(few, Catalog.read(tree))
+    for row in questions.present:
+        collage = np.asarray(questions.edited("collage", int(row))[0]).astype(int)
+        shown = {other for other in range(30) if (np.abs(collage[..., 0] - 8 * other) < 3).any()}
+        assert len(shown) == 4
+        assert shown - {int(row)} <= set(range(22, 30)) - set(questions.absent.ravel().tolist())
+
+
 def test_without_three_pictures_outside_there_is_no_collage(params: Params, tree: Tree) -> None:
     catalog = Catalog.read(tree)
     table = catalog.table.assign(split=["train"] * 27 + ["query"] * 3)
@@ -157,7 +168,8 @@ def test_a_search_made_for_something_else_or_damaged_is_refused(params: Params, 
     identity.write_text("{}")
     catalog, folder = Catalog.read(tree), tree.write(layout.SAME_PICTURE_MODEL)
     vectors = np.random.default_rng(0).standard_normal((9, 4))
-    write_model(folder, params, tree, catalog, Projection.fit(vectors, 2, 0.5, normalise=True), {})
+    made = made_for(params, tree, catalog)
+    write_model(folder, made, Projection.fit(vectors, 2, 0.5, normalise=True), {})
     other = params.model_copy(
         update={"same_picture": params.same_picture.model_copy(update={"enough_evidence": 7.0})}
     )

@@ -108,7 +108,7 @@ def test_candidates_are_drawn_from_every_ranking_in_turn(search: SamePictureSear
     for place in range(SETTINGS.candidates):
         for _, rows in rankings.values():
             expected += [int(row) for row in rows[place : place + 1] if row not in expected]
-    assert search.candidates(vectors, query.features).tolist() == expected[: SETTINGS.candidates]
+    assert search.drawn(rankings).tolist() == expected[: SETTINGS.candidates]
     assert expected[0] == 7
 
 
@@ -158,7 +158,6 @@ def test_without_a_calibration_it_does_not_say(search: SamePictureSearch, textur
 
 
 def test_the_store_is_that_of_the_catalog(search: SamePictureSearch) -> None:
-    assert isinstance(search.store, LocalFeatureStore)
     folder = Path(str(search.store.points.filename)).parent  # type: ignore[attr-defined]
     with pytest.raises(Exception, match="of another catalog"):
         LocalFeatureStore.open(folder, "sha256:2")

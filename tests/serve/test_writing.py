@@ -1,6 +1,7 @@
 """What changes the store: with the token only, inside the store's folder only."""
 
 import hashlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -146,7 +147,7 @@ def test_what_others_commit_is_taken_up(own: Live, texture: Draw) -> None:
         other.sync()
         expected = len(other)
     while own.client.get("/api/about").json()["pictures"] != expected:
-        pass
+        time.sleep(0.05)
     assert own.client.get("/api/pictures?folder=&limit=500").status_code == 422
     paths = [one["path"] for one in own.client.get("/api/pictures?limit=500").json()["pictures"]]
     assert "new.png" in paths

@@ -37,7 +37,7 @@ def build(
         bool,
         typer.Option(
             "--no-same-picture",
-            help="Do not keep what proves the very same picture, some 27 kB a picture.",
+            help="Do not keep what proves the very same picture, some 36 kB a picture.",
         ),
     ] = False,
     threads: Threads = None,

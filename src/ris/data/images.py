@@ -66,7 +66,7 @@ def read_image(source: Path | bytes | BinaryIO, max_pixels: int, draft: int | No
             image.draft(None, (draft, draft))
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
-        return _to_rgb(image)
+        return to_rgb(image)
     except UnreadableImage:
         raise
     except _DECODER_ERRORS as error:
@@ -115,7 +115,8 @@ def _open(name: str, data: bytes, max_pixels: int) -> Image.Image:
     return image
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Bring a decoded picture of any mode to RGB, see `read_image`."""
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode == "F":

@@ -25,6 +25,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from ris.config import NearDuplicates
+from ris.data.overlap import lay_over
 
 Float = npt.NDArray[np.float32]
 Int = npt.NDArray[np.int64]
@@ -41,6 +42,8 @@ MIN_OVERLAP = 0.2
 """Share of the finer picture that the other must cover."""
 WINDOW = 15
 """Side of the window of local statistics, thumbnail pixels."""
+SMOOTHING = 1.0
+"""Standard deviation of the blur that takes noise and encoding away, thumbnail pixels."""
 CONTRAST = 100.0
 """Local variance, both pictures together, from which a pixel counts as textured (grey levels squared)."""
 STABILISER = 20.0
@@ -274,22 +277,9 @@ def similarity(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8], matrix:
         return 0.0
     if scale < 1:
         one, other, matrix = other, one, cv2.invertAffineTransform(matrix)
-    size = other.shape[1], other.shape[0]
-    inside = cv2.warpAffine(np.ones(one.shape, np.float32), matrix, size) > 0.99
-    if inside.mean() < MIN_OVERLAP:
+    laid = lay_over(one, other, matrix, window=WINDOW, smoothing=SMOOTHING)
+    variances = laid.variance_one + laid.variance_other
+    textured = laid.inside & (variances > CONTRAST)
+    if laid.inside.mean() < MIN_OVERLAP or not textured.any():
         return 0.0
-    weight = inside.astype(np.float32)
-    mass = np.maximum(_window_sum(weight), 1)
-    x = cv2.GaussianBlur(cv2.warpAffine(one.astype(np.float32), matrix, size), (0, 0), 1.0)
-    y = cv2.GaussianBlur(other.astype(np.float32), (0, 0), 1.0)
-    mean_x, mean_y = _window_sum(x * weight) / mass, _window_sum(y * weight) / mass
-    variances = _window_sum((x * x + y * y) * weight) / mass - mean_x**2 - mean_y**2
-    covariance = _window_sum(x * y * weight) / mass - mean_x * mean_y
-    textured = inside & (variances > CONTRAST)
-    if not textured.any():
-        return 0.0
-    return float(((2 * covariance + STABILISER) / (variances + STABILISER))[textured].mean())
-
-
-def _window_sum(values: Any) -> Any:
-    return cv2.boxFilter(values, -1, (WINDOW, WINDOW), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    return float(((2 * laid.covariance + STABILISER) / (variances + STABILISER))[textured].mean())

@@ -9,8 +9,7 @@ import numpy as np
 from ris.engine.answers import BadQueryError, Finding, Hit
 from ris.engine.catalogue import Mask, Positions
 from ris.engine.snapshot import Snapshot
-from ris.same_picture.fingerprint import fingerprint
-from ris.same_picture.local_features import LocalFeatures, thumbnail
+from ris.same_picture.local_features import LocalFeatures
 from ris.same_picture.verification import Verified, verify
 from ris.search.vectors import Vectors
 
@@ -97,9 +96,7 @@ def same(
     if candidates is None:
         distances, positions = snapshot.nearest("knn", views[0], wanted, allowed)
     else:
-        distances, positions = candidates.search(
-            views, fingerprint(thumbnail(features.grey)), wanted, allowed
-        )
+        distances, positions = candidates.search(views, features.fingerprint, wanted, allowed)
     enough = snapshot.settings.enough_evidence
     proofs = verify(features, positions.tolist(), snapshot.features, enough)
     distance_of = dict(zip(positions.tolist(), distances.tolist(), strict=True))

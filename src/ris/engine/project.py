@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ris import config
-from ris.artifacts import checksum, read_json, read_table
+from ris.artifacts import checksum, read_table
 from ris.config import Params
 from ris.data.features import read_features
 from ris.encoder.encoder import Embedder, Encoder, has_bf16
@@ -26,6 +26,7 @@ from ris.pipeline import layout
 from ris.same_picture.calibration import Calibration
 from ris.same_picture.fingerprint import Fingerprints
 from ris.same_picture.local_features import LocalFeatures, LocalFeatureStore
+from ris.same_picture.model import identity, open_model
 from ris.search.annoy_index import AnnoyIndex
 from ris.search.index import open_index
 from ris.search.space import Projection, side_by_side
@@ -123,9 +124,9 @@ class Project(Snapshot):
         """See `Snapshot`."""
         if self.features is None:
             return None
-        self._check_model()
         parts = layout.parts(self.params.same_picture.encoder)
-        projection = Projection.load(self._model / "space.npz")
+        encoders = {name: self.store / layout.encoder(name) for name in parts}
+        projection, _ = open_model(self._model, identity(self.params, self._sha256, encoders))
 
         def whitened(vectors: Vectors) -> Whitened:
             return Whitened(vectors, projected_lengths(vectors, projection), projection)
@@ -210,21 +211,6 @@ class Project(Snapshot):
     def _threshold(self) -> Threshold:
         file = self._model / "evidence.json"
         return of(Calibration.open(file, "evidence", self._sha256)) if file.is_file() else packaged()
-
-    def _check_model(self) -> None:
-        """Refuse a space that was made for other vectors, or is damaged."""
-        made = read_json(self._model / "search.json")
-        encoders = {
-            name: checksum(self.store / layout.encoder(name) / "encoder.json")
-            for name in layout.parts(self.params.same_picture.encoder)
-        }
-        if made.get("catalog") != self._sha256 or made.get("encoders") != encoders:
-            raise RisError(
-                f"{self._model} was made for another catalog or encoder; run `dvc repro same_picture`."
-            )
-        for name, expected in made["files"].items():
-            if not (self._model / name).is_file() or checksum(self._model / name) != expected:
-                raise RisError(f"{self._model / name} is missing or damaged; run `dvc repro same_picture`.")
 
 
 @dataclass(frozen=True, eq=False)

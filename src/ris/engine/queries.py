@@ -7,7 +7,7 @@ from typing import TypeGuard
 import numpy as np
 from PIL import Image, ImageOps
 
-from ris.data.images import UnreadableImage, _to_rgb, read_image
+from ris.data.images import UnreadableImage, read_image, to_rgb
 from ris.engine.answers import BadQueryError, Box, Query
 from ris.engine.fetching import fetch
 
@@ -88,6 +88,6 @@ def _upright(image: Image.Image, max_pixels: int) -> Image.Image:
         reason = f"it has {image.width} x {image.height} pixels, and from 1 to {max_pixels} are allowed"
         raise UnreadableImage("too_large" if pixels else "empty", reason, "The query")
     try:
-        return _to_rgb(ImageOps.exif_transpose(image))
+        return to_rgb(ImageOps.exif_transpose(image))
     except (OSError, ValueError) as error:
         raise UnreadableImage("unreadable", f"its content does not decode ({error})", "The query") from error

@@ -14,8 +14,7 @@ from ris.engine.catalogue import Catalogue
 from ris.engine.database import checksum, get, get_data, put, put_data
 from ris.engine.encoders import Identity
 from ris.engine.features import encode
-from ris.same_picture.fingerprint import fingerprint
-from ris.same_picture.local_features import LocalFeatures, thumbnail
+from ris.same_picture.local_features import LocalFeatures
 from ris.search.space import Projection
 from ris.search.vectors import Vectors
 
@@ -97,7 +96,7 @@ def write_content(
         identity: of the encoder.
     """
     # SQLite's integers have a sign.
-    print_ = 0 if features is None else int(np.uint64(fingerprint(thumbnail(features.grey))).view(np.int64))
+    print_ = 0 if features is None else int(np.uint64(features.fingerprint).view(np.int64))
     number = connection.execute(
         "INSERT INTO content (sha256, width, height, fingerprint) VALUES (?, ?, ?, ?)",
         (sha256, *size, print_),

@@ -381,8 +381,7 @@ def score_distributions(
     """Share of queries above each score, of those whose original is in the gallery and of the others.
 
     At the threshold the two curves stand at the share of queries of each kind that is answered "here". Both
-    shares are on a logarithmic scale, as the few false positives are what a threshold is chosen for. So are
-    scores that are whole numbers from 0, from 10 up: inliers are few at most thresholds, and can be hundreds.
+    shares are on a logarithmic scale, as the few false positives are what a threshold is chosen for.
 
     Args:
         panels: what to call a score -> (n,) scores where the original is present, (m,) where it is absent,
@@ -420,13 +419,6 @@ def score_distributions(
         axes.set_ylim(floor, 2)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))
         axes.yaxis.set_minor_formatter(NullFormatter())
-        if every.min() >= 0 and (every == np.rint(every)).all():
-            axes.set_xscale("symlog", linthresh=10)
-            ticks = (0, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
-            axes.set_xticks([tick for tick in ticks if tick <= every.max()])
-            axes.set_xlim(left=-0.5)
-            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-            axes.xaxis.set_minor_formatter(NullFormatter())
     figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 

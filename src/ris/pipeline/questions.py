@@ -84,7 +84,7 @@ class Questions:
         others = []
         if name == "collage":
             outside = self.catalog.queries[self.catalog.queries != row]
-            strangers = np.setdiff1d(np.setdiff1d(self._single(outside), self.absent), [row])
+            strangers = np.setdiff1d(self._single(outside), self.absent)
             free = strangers if len(strangers) >= 3 else outside
             chosen = np.random.default_rng([self.params.seed, row]).choice(free, 3, replace=False)
             others = [self.read(int(other)) for other in chosen]

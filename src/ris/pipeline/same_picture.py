@@ -1,10 +1,9 @@
 """What the stage `same_picture` finds, by vectors, by fingerprints and proven, and the search it makes."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ris.artifacts import checksum, read_json, write_json, writing
 from ris.config import Params
 from ris.data.features import read_features
 from ris.data.near_duplicates import worker_threads
 from ris.encoder.encoder import Embedder, Encoder
-from ris.errors import RisError
 from ris.evaluation.intervals import recall_summary
 from ris.evaluation.latency import WARMUP, percentiles_ms
 from ris.pipeline import layout
@@ -27,9 +24,9 @@ from ris.pipeline.layout import Tree
 from ris.pipeline.questions import Questions
 from ris.same_picture.calibration import Answers, Calibration, calibrate, can_calibrate, halves
 from ris.same_picture.local_features import LocalFeatures, LocalFeatureStore
+from ris.same_picture.model import identity, open_model
 from ris.same_picture.search import Query, SamePictureSearch, look, regions_index
 from ris.same_picture.verification import Matrix, Verified
-from ris.same_picture.views import in_turn
 from ris.search.knn import ExactIndex
 from ris.search.space import Projection, side_by_side
 from ris.search.vectors import Rows, Vectors
@@ -42,8 +39,6 @@ TIMED = 100
 """Queries that are timed, one at a time."""
 FAR = 2.0
 """Distance of a query that has no candidate: as far as two vectors of length 1 can be."""
-DECIDING = {"encoder", "n_components", "whiten", "regions", "views", "candidates", "enough_evidence"}
-"""Settings that make a search what it is."""
 
 
 def fit_space(params: Params, tree: Tree, catalog: Catalog) -> Projection:
@@ -57,12 +52,20 @@ def fit_space(params: Params, tree: Tree, catalog: Catalog) -> Projection:
 class Spaces:
     """Networks and projections: from pixels to the vectors that are searched."""
 
-    def __init__(self, params: Params, tree: Tree, candidates: Projection) -> None:
+    def __init__(self, params: Params, tree: Tree, candidates: Projection, networks: Iterable[str]) -> None:
+        """Open networks by name, those that give the candidates among them.
+
+        Args:
+            params: of the run.
+            tree: of its artefacts.
+            candidates: to the space in which candidates are searched.
+            networks: which to open.
+        """
         self.params, self.tree = params, tree
         self.encoder = params.same_picture.encoder
         self.embedders: dict[str, Embedder] = {
             name: Encoder.open(tree.read(layout.encoder(name))).embedder(params.extract.precision)
-            for name in ("finetuned", "pretrained")
+            for name in networks
         }
         self.network = self.embedders[layout.parts(self.encoder)[0]].network
         self._candidates = candidates
@@ -116,37 +119,10 @@ def make_search(
     )
 
 
-def _identity(params: Params, tree: Tree, catalog: Catalog) -> dict[str, Any]:
-    """All that a space and a threshold were made for."""
-    settings = params.same_picture
-    return {
-        "catalog": catalog.sha256,
-        "encoders": {
-            name: checksum(tree.read(layout.encoder(name)) / "encoder.json")
-            for name in layout.parts(settings.encoder)
-        },
-        "normalise": params.extract.normalise,
-        "settings": {key: getattr(settings, key) for key in sorted(DECIDING)},
-        "local_features": settings.local_features.model_dump(),
-    }
-
-
-def write_model(
-    folder: Path,
-    params: Params,
-    tree: Tree,
-    catalog: Catalog,
-    space: Projection,
-    calibrations: Mapping[str, Calibration],
-) -> None:
-    """Write what a search loads: its space, its thresholds, and search.json, which says what they are for."""
-    with writing(folder) as fresh:
-        fresh.mkdir()
-        space.save(fresh / "space.npz")
-        for score, calibration in calibrations.items():
-            calibration.write(fresh / f"{score}.json")
-        files = {path.name: checksum(path) for path in sorted(fresh.iterdir())}
-        write_json(fresh / "search.json", {**_identity(params, tree, catalog), "files": files})
+def made_for(params: Params, tree: Tree, catalog: Catalog) -> dict[str, Any]:
+    """All that a space and a threshold are made for."""
+    names = layout.parts(params.same_picture.encoder)
+    return identity(params, catalog.sha256, {name: tree.read(layout.encoder(name)) for name in names})
 
 
 def open_search(params: Params, tree: Tree, catalog: Catalog) -> SamePictureSearch:
@@ -155,22 +131,9 @@ def open_search(params: Params, tree: Tree, catalog: Catalog) -> SamePictureSear
     Raises:
         RisError: it was made for another catalog, encoder or other settings, or a file of it is damaged.
     """
-    folder = tree.read(layout.SAME_PICTURE_MODEL)
-    made = read_json(folder / "search.json")
-    files = made.pop("files", {}) if isinstance(made, dict) else {}
-    if made != _identity(params, tree, catalog):
-        raise RisError(
-            f"{folder} was made for another catalog, encoder or other settings of `same_picture`; "
-            "run `dvc repro same_picture`."
-        )
-    for name, expected in files.items():
-        if not (folder / name).is_file() or checksum(folder / name) != expected:
-            raise RisError(f"{folder / name} is missing or damaged; run `dvc repro same_picture`.")
-    threshold = None
-    if "evidence.json" in files:
-        threshold = Calibration.open(folder / "evidence.json", "evidence", catalog.sha256).threshold
-    spaces = Spaces(params, tree, Projection.load(folder / "space.npz"))
-    return make_search(params, tree, catalog, spaces, threshold)
+    space, calibration = open_model(tree.read(layout.SAME_PICTURE_MODEL), made_for(params, tree, catalog))
+    spaces = Spaces(params, tree, space, layout.parts(params.same_picture.encoder))
+    return make_search(params, tree, catalog, spaces, calibration.threshold if calibration else None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -274,9 +237,7 @@ def all_ways(
         jobs = pool.map(search.rankings, vectors, looked.features)
         rankings = list(tqdm(jobs, "candidates", total=count, disable=None))
     ways = {way: Found.of([of_query[way] for of_query in rankings]) for way in rankings[0]}
-    wanted = search.settings.candidates
-    drawn = [in_turn([rows for _, rows in of_query.values()], wanted) for of_query in rankings]
-    return ways | {"candidates": Found.of([(None, rows) for rows in drawn])}
+    return ways | {"candidates": Found.of([(None, search.drawn(of_query)) for of_query in rankings])}
 
 
 def verify_all(looked: Looked, found: Found, search: SamePictureSearch) -> list[list[Verified]]:
@@ -369,7 +330,7 @@ class Result:
     calibrations: dict[str, Calibration]
     """By score: `evidence` and `distance`."""
     before_and_after: dict[str, dict[str, float]]
-    """Recall@1 by edit, of one vector, of all candidates' vectors, and verified."""
+    """Recall@1 by edit, of one vector, of the candidates, and verified."""
     scores: dict[str, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], float | None]]
     """Of those present, of those absent, and the threshold, by score."""
 
@@ -384,7 +345,7 @@ def ask(questions: Questions, tree: Tree) -> Result:
     params, catalog = questions.params, questions.catalog
     settings = params.same_picture
     space = fit_space(params, tree, catalog)
-    spaces = Spaces(params, tree, space)
+    spaces = Spaces(params, tree, space, layout.parts("both"))
     looked = look_at_all(questions, spaces)
     alone = one_vector(questions, tree, spaces, looked)
     search = make_search(params, tree, catalog, spaces)
@@ -431,12 +392,11 @@ def measure(questions: Questions, tree: Tree) -> dict[str, Any]:
         search.search(image)
         durations.append(time.perf_counter_ns() - start)
     here = np.count_nonzero(places < questions.n_present)
-    store = LocalFeatureStore.open(tree.read(layout.LOCAL_FEATURES), questions.catalog.sha256)
     return {
         **percentiles_ms(durations),
         "present_p50_ms": percentiles_ms(durations[:here])["p50_ms"],
         "queries": len(images),
         "threads": torch.get_num_threads(),
-        "local_features_bytes_per_picture": round(store.nbytes / len(store)),
+        "local_features_bytes_per_picture": round(search.store.nbytes / len(search.store)),
         "region_rows": search.regions.count if search.regions else 0,
     }

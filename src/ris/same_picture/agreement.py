@@ -1,13 +1,14 @@
 """Proof by pixels: how far two pictures agree where one is laid over the other."""
 
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from ris.data.overlap import lay_over
+
 Bytes: TypeAlias = npt.NDArray[np.uint8]
-Float: TypeAlias = npt.NDArray[np.float32]
 Matrix: TypeAlias = npt.NDArray[np.float64]
 
 WINDOW = 9
@@ -42,22 +43,12 @@ def agreement(one: Bytes, other: Bytes, matrix: Matrix) -> float:
         one, other, whole = other, one, np.linalg.inv(whole)
     scale = float(np.sqrt(abs(np.linalg.det(whole[:2, :2]))))
     small, to_small = _shrunk(one, scale)
-    laid = (whole @ np.linalg.inv(to_small))[:2]
-    size = other.shape[1], other.shape[0]
-    inside = cv2.warpAffine(np.ones(small.shape, np.float32), laid, size) > 0.99
-    x = cv2.GaussianBlur(cv2.warpAffine(small.astype(np.float32), laid, size), (0, 0), SMOOTHING)
-    y = cv2.GaussianBlur(other.astype(np.float32), (0, 0), SMOOTHING)
-    weight = inside.astype(np.float32)
-    mass = np.maximum(_window_sum(weight), 1)
-    mean_x, mean_y = _window_sum(x * weight) / mass, _window_sum(y * weight) / mass
-    variance_x = np.maximum(_window_sum(x * x * weight) / mass - mean_x**2, 0)
-    variance_y = np.maximum(_window_sum(y * y * weight) / mass - mean_y**2, 0)
-    covariance = _window_sum(x * y * weight) / mass - mean_x * mean_y
-    textured = inside & (variance_y > CONTRAST)
+    laid = lay_over(small, other, (whole @ np.linalg.inv(to_small))[:2], window=WINDOW, smoothing=SMOOTHING)
+    textured = laid.inside & (laid.variance_other > CONTRAST)
     if np.count_nonzero(textured) < LEAST:
         return 0.0
-    structure = (covariance + STABILISER) / (np.sqrt(variance_x * variance_y) + STABILISER)
-    return float(structure[textured].mean())
+    deviations = np.sqrt(laid.variance_one * laid.variance_other)
+    return float(((laid.covariance + STABILISER) / (deviations + STABILISER))[textured].mean())
 
 
 def _shrunk(grey: Bytes, scale: float) -> tuple[Bytes, Matrix]:
@@ -66,7 +57,3 @@ def _shrunk(grey: Bytes, scale: float) -> tuple[Bytes, Matrix]:
     x, y = size[0] / grey.shape[1], size[1] / grey.shape[0]
     matrix = np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]])
     return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8), matrix
-
-
-def _window_sum(values: Any) -> Any:
-    return cv2.boxFilter(values, -1, (WINDOW, WINDOW), normalize=False, borderType=cv2.BORDER_CONSTANT)

@@ -24,7 +24,7 @@ class Answers:
     """What a search said of n queries."""
 
     scores: Scores
-    """(n,) of the best gallery picture, the higher the surer: inliers, or minus a distance. Finite."""
+    """(n,) of the best gallery picture, the higher the surer: evidence, or minus a distance. Finite."""
     present: Booleans
     """(n,) whether the query's original is in the gallery."""
     correct: Booleans
@@ -65,7 +65,7 @@ class Calibration(_Strict):
 
     format: int = FORMAT
     score: str = Field(min_length=1)
-    """What was calibrated: `inliers`, or `distance` for minus the distance."""
+    """What was calibrated: `evidence`, or `distance` for minus the distance."""
     catalog: str
     """Checksum of the catalog that was searched."""
     threshold: float

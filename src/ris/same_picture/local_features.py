@@ -50,6 +50,11 @@ class LocalFeatures:
     grey: Bytes
     """(h, w) the picture in grey, as it was described or smaller."""
 
+    @property
+    def fingerprint(self) -> int:
+        """See `ris.same_picture.fingerprint`; of the thumbnail, so that the store's is no other."""
+        return fingerprint(thumbnail(self.grey))
+
 
 def described_scale(size: tuple[int, int], side: int) -> float:
     """Return the scale at which `describe` looks at a picture of a width and height."""
@@ -230,7 +235,7 @@ class LocalFeatureStore:
                     counts[row], sizes[row] = count, features.size
                     small = thumbnail(features.grey)
                     thumbnails[row, : small.shape[0], : small.shape[1]] = small
-                    fingerprints[row] = fingerprint(small)
+                    fingerprints[row] = features.fingerprint
             for array in arrays:
                 array.flush()
             manifest = _Manifest(

@@ -1,6 +1,6 @@
 """Where in a gallery a very picture is: candidates from several looks at it, proof, calibrated answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -11,9 +11,9 @@ from torch import Tensor
 
 from ris.config import Network, SamePicture
 from ris.encoder.transforms import for_embedding
-from ris.same_picture.fingerprint import Fingerprints, fingerprint, nearest
-from ris.same_picture.local_features import LocalFeatures, describe, thumbnail
-from ris.same_picture.verification import Described, Verified, verify
+from ris.same_picture.fingerprint import Fingerprints, nearest
+from ris.same_picture.local_features import LocalFeatures, LocalFeatureStore, describe
+from ris.same_picture.verification import Verified, verify
 from ris.same_picture.views import REGIONS, in_turn, merged, query_views
 from ris.search.knn import ExactIndex
 from ris.search.vectors import Rows, Vectors
@@ -55,7 +55,7 @@ class SamePictureSearch:
     """(n,) of the gallery."""
     rows: Rows
     """(n,) catalog rows of the gallery."""
-    store: Described
+    store: LocalFeatureStore
     network: Network
     settings: SamePicture
     embed: Embed
@@ -83,19 +83,15 @@ class SamePictureSearch:
         distances, rows = self.whole.search(vectors, wanted)
         if len(vectors) > 1:
             found["views"] = merged(distances, rows, wanted)
-        found["fingerprint"] = (
-            None,
-            nearest(fingerprint(thumbnail(features.grey)), self.fingerprints, self.rows, wanted),
-        )
+        found["fingerprint"] = None, nearest(features.fingerprint, self.fingerprints, self.rows, wanted)
         if self.regions is not None:
             found["regions"] = merged(*self.regions.search(vectors[:1], wanted * REGIONS), wanted)
         found["whitened"] = distances[0], rows[0]
         return found
 
-    def candidates(self, vectors: Vectors, features: LocalFeatures) -> Rows:
-        """Draw from all rankings in turn: catalog rows (j,)."""
-        rankings = [rows for _, rows in self.rankings(vectors, features).values()]
-        return in_turn(rankings, self.settings.candidates)
+    def drawn(self, rankings: Mapping[str, tuple[Vectors | None, Rows]]) -> Rows:
+        """Draw candidates from all rankings in turn: catalog rows (j,)."""
+        return in_turn([rows for _, rows in rankings.values()], self.settings.candidates)
 
     def verify(self, features: LocalFeatures, rows: Rows) -> list[Verified]:
         """Look for a query's local features in candidates, catalog rows (j,), see `verify`."""
@@ -104,7 +100,7 @@ class SamePictureSearch:
     def search(self, image: Image.Image) -> Answer:
         """Look for a picture, RGB."""
         query = self.look(image)
-        rows = self.candidates(self.embed(query.pixels), query.features)
+        rows = self.drawn(self.rankings(self.embed(query.pixels), query.features))
         verified = self.verify(query.features, rows)
         here = None
         if self.threshold is not None:

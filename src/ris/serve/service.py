@@ -45,15 +45,17 @@ class Service:
         self.writes = Workers(1, 4)
         self.ready = False
         self._background = ThreadPoolExecutor(1, "background")
-        generation = lambda: engine.generation  # noqa: E731
         self.duplicates = Standing(
             "looking for duplicates",
             lambda progress: Duplicates(groups=[*map(Group.of, engine.duplicates(progress=progress))]),
-            generation,
+            self._generation,
             self._background,
         )
         self.map = Standing(
-            "drawing the map", lambda progress: engine.map(progress=progress), generation, self._background
+            "drawing the map",
+            lambda progress: engine.map(progress=progress),
+            self._generation,
+            self._background,
         )
 
     @asynccontextmanager
@@ -104,6 +106,9 @@ class Service:
             detail = "Writing needs the token that the server showed at its start, as a bearer token."
             raise HTTPException(401, detail, {"WWW-Authenticate": "Bearer"})
 
+    def _generation(self) -> int:
+        return self.engine.generation
+
     async def _warm_up(self) -> None:
         blank = Image.fromarray(np.zeros((64, 64, 3), np.uint8))
         if len(self.engine):
@@ -114,9 +119,7 @@ class Service:
         while True:
             await asyncio.sleep(REFRESH_SECONDS)
             try:
-                await self.writes.run(self.engine.refresh)
+                with suppress(HTTPException):  # So many are writing that one of them refreshes it.
+                    await self.writes.run(self.engine.refresh)
             except RisError as error:
                 log.warning("%s", error)
-            except HTTPException:
-                with suppress(asyncio.TimeoutError):
-                    continue

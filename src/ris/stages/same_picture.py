@@ -13,7 +13,8 @@ from ris.pipeline.layout import Tree
 from ris.pipeline.proofs import as_table, draw_proofs
 from ris.pipeline.questions import Questions
 from ris.pipeline.runner import run
-from ris.pipeline.same_picture import ask, measure, write_model
+from ris.pipeline.same_picture import ask, made_for, measure
+from ris.same_picture.model import write_model
 
 
 def same_picture(params: Params, tree: Tree) -> dict[str, Any]:
@@ -27,7 +28,7 @@ def same_picture(params: Params, tree: Tree) -> dict[str, Any]:
     write_json(tree.write(layout.SAME_PICTURE), result.summary)
     write_table(tree.write(layout.SAME_PICTURE_QUERIES), table)
     folder = tree.write(layout.SAME_PICTURE_MODEL)
-    write_model(folder, params, tree, catalog, result.space, result.calibrations)
+    write_model(folder, made_for(params, tree, catalog), result.space, result.calibrations)
     with writing(tree.write(layout.SAME_PICTURE_PICTURES)) as fresh:
         fresh.mkdir()
         save(recall_per_edit(result.before_and_after), fresh / "recall.png")
