@@ -19,6 +19,8 @@ FORMAT = 1
 APPLICATION = int.from_bytes(b"RISs")
 FILE = "store.db"
 LOCK = "write.lock"
+PATIENCE = 1.0
+"""Seconds that a writer waits for another, who may only be noting something, such as the map."""
 LEFTOVERS = (FILE, f"{FILE}-journal", f"{FILE}-wal", f"{FILE}-shm", LOCK)
 """All that a making that was broken off can leave, besides `TREES`."""
 TREES = "annoy"
@@ -182,7 +184,7 @@ def locked(store: Path) -> Iterator[None]:
     """
     lock = FileLock(store / LOCK)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=PATIENCE)
     except Timeout as error:
         raise BusyError(f"Another process is writing to {store}; try again when it has ended.") from error
     except OSError as error:
