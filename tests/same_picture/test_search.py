@@ -47,10 +47,8 @@ def embed(pixels: Tensor) -> npt.NDArray[np.float32]:
     return normalise(mosaic.flatten(start_dim=1).numpy() - 127)
 
 
-@pytest.fixture(scope="module")
-def search(tmp_path_factory: pytest.TempPathFactory, texture: Draw, tiny: Network) -> SamePictureSearch:
-    folder = tmp_path_factory.mktemp("gallery")
-    pictures = [texture(seed) for seed in range(9)]
+def search_over(pictures: list[Image.Image], folder: Path, tiny: Network) -> SamePictureSearch:
+    """A search over a catalog of nine pictures, those of `ROWS` being the gallery."""
     files = [folder / f"{number}.png" for number in range(9)]
     for picture, file in zip(pictures, files, strict=True):
         picture.save(file)
@@ -77,6 +75,12 @@ def search(tmp_path_factory: pytest.TempPathFactory, texture: Draw, tiny: Networ
     )
 
 
+@pytest.fixture(scope="module")
+def search(tmp_path_factory: pytest.TempPathFactory, texture: Draw, tiny: Network) -> SamePictureSearch:
+    folder = tmp_path_factory.mktemp("gallery")
+    return search_over([texture(seed) for seed in range(9)], folder, tiny)
+
+
 def test_a_region_stands_for_its_picture(search: SamePictureSearch, texture: Draw, tiny: Network) -> None:
     assert search.regions is not None
     assert search.regions.count == 5 * len(ROWS)
@@ -97,6 +101,27 @@ def test_a_turned_or_mirrored_crop_is_here(
     corners = answer.verified[0].outline
     np.testing.assert_allclose(corners.min(axis=0), [60, 45], atol=1.5)
     np.testing.assert_allclose(corners.max(axis=0), [219, 164], atol=1.5)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda picture: picture.crop((60, 45, 220, 165)),
+        lambda picture: picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+        lambda picture: picture.convert("L").convert("RGB").filter(ImageFilter.GaussianBlur(2)),
+    ],
+    ids=["cropped", "mirrored", "grey and blurred"],
+)
+def test_of_a_picture_that_is_twice_in_the_gallery_both_are_named(
+    tmp_path: Path, texture: Draw, tiny: Network, edit: Callable[[Image.Image], Image.Image]
+) -> None:
+    pictures = [texture(seed) for seed in range(9)]
+    pictures[8] = pictures[5].resize((240, 180))
+    settings = SETTINGS.model_copy(update={"candidates": len(ROWS)})
+    answer = replace(search_over(pictures, tmp_path, tiny), settings=settings).search(edit(pictures[5]))
+    assert answer.here
+    assert {one.row for one in answer.verified if one.evidence > 6.0} == {5, 8}
+    assert answer.verified[0].row in {5, 8}
 
 
 def test_candidates_are_drawn_from_every_ranking_in_turn(search: SamePictureSearch, texture: Draw) -> None:
