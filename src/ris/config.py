@@ -127,6 +127,8 @@ class NearDuplicates(Section):
     """Matches that must agree on one transformation before a pair's pixels are compared."""
     min_similarity: Share
     """Structural similarity of the overlap, from -1 to 1, from which a pair counts as a near-copy."""
+    min_evidence: float
+    """Evidence, see `ris.same_picture.agreement`, from which it does so too."""
 
 
 class Clean(Section):

@@ -1,7 +1,6 @@
 """Fine-tuning on a few small pictures: learning, choosing, stopping, and being killed and started again."""
 
 import os
-import pickle
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import get_context
@@ -448,6 +447,19 @@ def test_a_checkpoint_with_code_in_it_does_not_run(
 ) -> None:
     (tmp_path / "checkpoints").mkdir()
     torch.save({"state_dict": Payload(tmp_path / "ran")}, tmp_path / "checkpoints/last.ckpt")
-    with pytest.raises(pickle.UnpicklingError):
+    with pytest.raises(RisError, match=r"last\.ckpt is damaged; delete its folder"):
         run(tiny, train, validation, tmp_path / "checkpoints")
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_a_checkpoint_that_was_cut_off_is_told_of(
+    tiny: Network, train: Labelled, validation: Labelled, tmp_path: Path, share: float
+) -> None:
+    last = tmp_path / "checkpoints/last.ckpt"
+    with pytest.raises(Interrupted):
+        run(tiny, train, validation, last.parent, judge_until(2, interrupt))
+    content = last.read_bytes()
+    last.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(RisError, match=r"last\.ckpt is damaged; delete its folder"):
+        run(tiny, train, validation, last.parent)

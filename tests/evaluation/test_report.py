@@ -372,7 +372,7 @@ def test_a_calibrated_answer_is_a_sentence_a_score(asked: Context) -> None:
 
 def test_recall_edit_by_edit_is_of_the_encoder_that_gives_the_candidates(asked: Context) -> None:
     text = section(render(asked), "same_picture")
-    assert "Query one vector drawn from these in turn verified" in text
+    assert "Query one vector all of these, in turn verified" in text
     assert "JPEG at quality 10 0.853 0.925 1.025" in text
     assert "in a screenshot 0.115 0.187 0.287" in text
 

@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 
 from ris.data.near_duplicates import mirrored_descriptors
+from ris.same_picture.agreement import evidence
 from ris.same_picture.edits import STRENGTHS, apply, generator
 from ris.same_picture.local_features import LocalFeatureStore, describe
-from ris.same_picture.verification import evidence, outline, verify
+from ris.same_picture.verification import outline, verify
 
 Draw = Callable[..., Image.Image]
 TRUE = 3

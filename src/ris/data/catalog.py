@@ -134,7 +134,7 @@ def _groups(pictures: list[_Picture], params: Params) -> npt.NDArray[np.int32]:
     features = [picture.features for picture in pictures if picture.features is not None]
     if not features:
         return np.arange(len(pictures), dtype=np.int32)
-    pairs, _ = find_pairs(features, params.clean.near_duplicates, params.seed, params.clean.workers)
+    pairs = find_pairs(features, params.clean.near_duplicates, params.seed, params.clean.workers)
     return group_ids(pairs, len(pictures))
 
 

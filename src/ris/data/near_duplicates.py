@@ -4,7 +4,8 @@ Candidates come from a bag of visual words (Sivic and Zisserman, "Video Google",
 (Arandjelovic and Zisserman, "Three things everyone should know to improve object retrieval", CVPR 2012).
 Geometry proposes one similarity transformation for each candidate pair, and the pixels decide: laid over
 each other, near-copies agree wherever they overlap. Two photographs of one object or one person share
-many features but not their pixels.
+many features but not their pixels. What differs in contrast or colour, or has a changed part, is proven by
+the evidence that the search for a picture goes by.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,6 +27,7 @@ from tqdm import tqdm
 
 from ris.config import NearDuplicates
 from ris.data.overlap import lay_over
+from ris.same_picture.agreement import agreement, distinct_inliers, evidence
 
 Float = npt.NDArray[np.float32]
 Int = npt.NDArray[np.int64]
@@ -90,16 +92,13 @@ def describe(image: Image.Image, settings: NearDuplicates) -> Features:
     return Features(points, np.rint(root * 255).astype(np.uint8), thumbnail)
 
 
-def find_pairs(
-    features: Sequence[Features], settings: NearDuplicates, seed: int, workers: int
-) -> tuple[Int, Int]:
+def find_pairs(features: Sequence[Features], settings: NearDuplicates, seed: int, workers: int) -> Int:
     """Find all pairs of near-copies, on at most `workers` threads; their number does not change the result.
 
     Returns:
-        pairs (P, 2) int64, rows i < j in ascending order, and inliers (P,) int64, the number of matches
-        that agree on the pair's transformation, of the mirrored picture where that has more.
+        (P, 2) int64, rows i < j in ascending order.
     """
-    found: dict[tuple[int, int], int] = {}
+    found: set[tuple[int, int]] = set()
     turned_over = [mirrored(picture) for picture in features]
     with worker_threads(workers) as pool:
         vocabulary = _vocabulary(features, settings.words, seed)
@@ -110,10 +109,8 @@ def find_pairs(
             verify = partial(_verify, seen, features, settings)
             jobs = pool.map(verify, range(len(features)), partners)
             for proven in tqdm(jobs, "near-duplicates", total=len(features), disable=None):
-                for row, partner, inliers in proven:
-                    found[row, partner] = max(inliers, found.get((row, partner), 0))
-    table = np.array([(*pair, found[pair]) for pair in sorted(found)], np.int64).reshape(-1, 3)
-    return table[:, :2], table[:, 2]
+                found.update(proven)
+    return np.array(sorted(found), np.int64).reshape(-1, 2)
 
 
 def mirrored(features: Features) -> Features:
@@ -222,8 +219,8 @@ def _verify(
     settings: NearDuplicates,
     row: int,
     partners: Iterable[int],
-) -> list[tuple[int, int, int]]:
-    """Return (row, partner, inliers) for each partner of which the picture seen is proven a near-copy."""
+) -> list[tuple[int, int]]:
+    """Return (row, partner) for each partner of which the picture seen is proven a near-copy."""
     proven = []
     for partner in partners:
         here, there = _matches(seen[row].descriptors, features[partner].descriptors)
@@ -238,9 +235,17 @@ def _verify(
         )
         if matrix is None or agreeing.sum() < settings.min_inliers:
             continue
-        likeness = similarity(seen[row].thumbnail, features[partner].thumbnail, matrix)
-        if likeness >= settings.min_similarity:
-            proven.append((row, int(partner), int(agreeing.sum())))
+        if not 1 / MAX_SCALE <= np.hypot(matrix[0, 0], matrix[1, 0]) <= MAX_SCALE:
+            continue
+        thumbnails = seen[row].thumbnail, features[partner].thumbnail
+        fitted = np.asarray(matrix, np.float64)
+        kept = agreeing.ravel().astype(bool)
+        inliers = distinct_inliers(seen[row].points[here][kept], features[partner].points[there][kept])
+        if (
+            similarity(*thumbnails, fitted) >= settings.min_similarity
+            or evidence(inliers, agreement(*thumbnails, fitted)) >= settings.min_evidence
+        ):
+            proven.append((row, int(partner)))
     return proven
 
 
@@ -267,15 +272,12 @@ def similarity(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8], matrix:
     Args:
         one: (h, w) uint8.
         other: (h', w') uint8.
-        matrix: (2, 3) float64, the similarity transformation from `one`'s pixels to `other`'s.
+        matrix: (2, 3) float64, the similarity transformation, invertible, from `one`'s pixels to `other`'s.
 
     Returns:
-        A number from -1 to 1; 0 where the overlap is too small, too flat, or the scale out of range.
+        A number from -1 to 1; 0 where the overlap is too small or too flat.
     """
-    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    if not 1 / MAX_SCALE <= scale <= MAX_SCALE:
-        return 0.0
-    if scale < 1:
+    if np.hypot(matrix[0, 0], matrix[1, 0]) < 1:
         one, other, matrix = other, one, cv2.invertAffineTransform(matrix)
     laid = lay_over(one, other, matrix, window=WINDOW, smoothing=SMOOTHING)
     variances = laid.variance_one + laid.variance_other

@@ -64,16 +64,16 @@ class Encoder:
         """
         identity = read_json(folder / "encoder.json")
         weights = folder / "weights.safetensors"
-        if identity.pop("format", None) != FORMAT:
+        if not isinstance(identity, dict) or identity.pop("format", None) != FORMAT:
             raise RisError(f"{folder / 'encoder.json'} has another format; make it anew with `dvc repro`.")
         if not weights.is_file() or checksum(weights) != identity.pop("weights", None):
             raise RisError(f"{weights} is missing or damaged; make it anew with `dvc repro`.")
         try:
             network = Network.model_validate(identity)
-        except ValidationError as error:
+            module = create(network)
+            module.load_state_dict(load_file(weights))
+        except (ValidationError, RuntimeError) as error:
             raise RisError(f"{folder / 'encoder.json'} is damaged; make it anew with `dvc repro`.") from error
-        module = create(network)
-        module.load_state_dict(load_file(weights))
         return cls(network, module)
 
     def embedder(self, precision: str = "auto") -> "Embedder":

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Self, cast
 
 import numpy as np
@@ -299,6 +300,8 @@ def finetune(
         default_root_dir=checkpoints,
     )
     last = checkpoints / "last.ckpt"
+    if last.is_file():
+        _read_checkpoint(last)
     pictures = Pictured(train, validation, module, max_pixels)
     with worker_errors_told(), quickened(module), warnings.catch_warnings():
         warnings.filterwarnings(
@@ -307,11 +310,19 @@ def finetune(
         trainer.fit(module, pictures, ckpt_path=last if last.is_file() else None, weights_only=True)
     if not trainer.is_global_zero:
         raise SystemExit(0)
-    best = torch.load(checkpoints / "best.ckpt", map_location="cpu", weights_only=True)
-    module.load_state_dict(best["state_dict"])
+    module.load_state_dict(_read_checkpoint(checkpoints / "best.ckpt")["state_dict"])
     body = module.body.cpu().eval()
     body.load_state_dict(averaged(body.state_dict(), start, settings.pretrained_share))
     return Training(Encoder(encoder.network, body), module.history)
+
+
+def _read_checkpoint(file: Path) -> dict[str, Any]:
+    """Read a checkpoint; one that is cut off or otherwise damaged is told of."""
+    try:
+        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    except (EOFError, RuntimeError, UnpicklingError) as error:
+        raise RisError(f"{file} is damaged; delete its folder, and this training starts anew.") from error
+    return state
 
 
 def averaged(trained: Mapping[str, Tensor], start: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:

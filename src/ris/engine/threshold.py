@@ -5,12 +5,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-import ris.same_picture
 from ris.artifacts import read_json
 from ris.engine.answers import DamagedError
 from ris.same_picture.calibration import Calibration
 
-FILE = Path(ris.same_picture.__path__[0]) / "threshold.json"
+FILE = Path(__file__).with_name("threshold.json")
 """The calibration of the committed experiment, which comes with this package."""
 
 
@@ -19,7 +18,7 @@ class Threshold:
     """A picture is the same one where there is more evidence."""
 
     evidence: float
-    """See `ris.same_picture.verification.evidence`."""
+    """See `ris.same_picture.agreement.evidence`."""
     false_positive_rate: float
     """Stated when it was calibrated."""
 

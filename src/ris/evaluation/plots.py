@@ -71,7 +71,7 @@ def index_name(index: str) -> str:
         "regions": "gallery regions",
         "views": "query views",
         "fingerprint": "fingerprint",
-        "candidates": "drawn from these in turn",
+        "candidates": "all of these, in turn",
         "verified": "verified",
     }
     if index in names:

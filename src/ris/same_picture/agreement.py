@@ -1,6 +1,7 @@
-"""Proof by pixels: how far two pictures agree where one is laid over the other."""
+"""What points and pixels prove of two pictures: how far they agree where one is laid over the other."""
 
-from typing import TypeAlias
+import math
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -21,6 +22,28 @@ SMOOTHING = 0.8
 """Standard deviation of the blur that takes noise and encoding away, pixels of the coarser picture."""
 LEAST = 10
 """Textured pixels without which nothing is said."""
+DOUBT = 0.02
+"""Disagreement of the pixels that two copies may show, below which nothing more is proven."""
+WEIGHT = 1.5
+"""Of the pixels against the points, in the evidence."""
+
+
+def evidence(inliers: int, agreement: float) -> float:
+    """Weigh the points and the pixels of a proof: the logarithm of inliers / (1.02 - agreement)^1.5.
+
+    Two photographs of one object share many points and few pixels; a small crop shares few points, but its
+    pixels. The form was chosen on edited pictures of Caltech 101; a threshold on it is calibrated, see
+    `ris.same_picture.calibration`.
+    """
+    return math.log(inliers) - WEIGHT * math.log(1 + DOUBT - max(agreement, 0.0))
+
+
+def distinct_inliers(here: npt.NDArray[Any], there: npt.NDArray[Any]) -> int:
+    """Count matches (m, 2), (m, 2) that agree, each pixel of either picture once.
+
+    One point with several directions has several descriptors, which prove no more than one.
+    """
+    return min(len(np.unique(places.round(), axis=0)) for places in (here, there))
 
 
 def agreement(one: Bytes, other: Bytes, matrix: Matrix) -> float:

@@ -1,6 +1,5 @@
 """Proof that two pictures are one: where in the other it lies, and how far points and pixels agree."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias
@@ -10,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ris.data.near_duplicates import mirrored_descriptors
-from ris.same_picture.agreement import agreement
+from ris.same_picture.agreement import agreement, distinct_inliers, evidence
 from ris.same_picture.local_features import LocalFeatures, described_scale
 
 Float: TypeAlias = npt.NDArray[np.float32]
@@ -28,10 +27,6 @@ MAX_SCALE = 12.0
 """Between the query and the gallery picture as described, either way."""
 MAX_STRETCH = 2.0
 """Of the longer to the shorter axis of what a circle becomes."""
-DOUBT = 0.02
-"""Disagreement of the pixels that two copies may show, below which nothing more is proven."""
-WEIGHT = 1.5
-"""Of the pixels against the points, in the evidence."""
 AT_ONCE = 10
 """Candidates looked at before it is asked whether that is enough: near-copies stand near each other."""
 
@@ -47,7 +42,7 @@ class Verified:
     agreement: float
     """Of the pixels where the two overlap, -1 to 1, see `ris.same_picture.agreement`."""
     evidence: float
-    """See `evidence`."""
+    """See `ris.same_picture.agreement.evidence`."""
     mirrored: bool
     """Whether the query is a mirrored copy."""
     matrix: Matrix
@@ -68,16 +63,6 @@ class Described(Protocol):
     def __getitem__(self, row: int) -> LocalFeatures:
         """Return the features of a row."""
         ...
-
-
-def evidence(inliers: int, agreement: float) -> float:
-    """Weigh the points and the pixels of a proof: the logarithm of inliers / (1.02 - agreement)^1.5.
-
-    Two photographs of one object share many points and few pixels; a small crop shares few points, but its
-    pixels. The form was chosen on edited pictures of Caltech 101; a threshold on it is calibrated, see
-    `ris.same_picture.calibration`.
-    """
-    return math.log(inliers) - WEIGHT * math.log(1 + DOUBT - max(agreement, 0.0))
 
 
 def verify(
@@ -193,10 +178,8 @@ def _fitted(
     if fitted is None or not _plausible(np.asarray(fitted, np.float64)):
         return none
     kept = agreeing.ravel().astype(bool)
-    # One point with several directions has several descriptors, which prove no more than one.
-    distinct = min(len(np.unique(places[kept].round(), axis=0)) for places in (here, there))
     matrix = np.linalg.inv(of_candidate) @ np.vstack([fitted, [0, 0, 1]]) @ of_query
-    return distinct, matrix[:2]
+    return distinct_inliers(here[kept], there[kept]), matrix[:2]
 
 
 def _to_described(size: tuple[int, int], side: int) -> Matrix:

@@ -36,8 +36,8 @@ class AnnoyIndex:
         rows = checked_rows(rows, len(vectors))
         forest = Forest(vectors.shape[1], METRIC)
         forest.set_seed(seed)
-        for position, vector in enumerate(vectors.tolist()):
-            forest.add_item(position, vector)
+        for position, vector in enumerate(vectors):
+            forest.add_item(position, vector.tolist())
         forest.build(params["n_trees"], n_jobs=1)
         return cls(forest, rows, {**params, "seed": seed})
 
