@@ -288,6 +288,8 @@ class SamePicture(Section):
     """See `pca.whiten`."""
     regions: bool
     """Index five regions of each gallery picture beside it."""
+    region_weight: Annotated[float, Field(ge=0.0)]
+    """Weight that the mean of its regions' vectors has in a gallery picture's own, where they are indexed."""
     views: bool
     """Ask with nine views of a query instead of one."""
     candidates: Positive

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from ris.artifacts import write_json
 from ris.errors import RisError
-from ris.pipeline.ablation import RECIPE, compared
+from ris.pipeline.ablation import RECIPE, compared, drawn
 from ris.pipeline.compose import composed
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -70,6 +70,19 @@ def test_the_difference_is_that_of_the_same_queries_over_all_seeds(tmp_path: Pat
     assert (recipe["mAP@R difference"], recipe["mAP@R low"], recipe["mAP@R high"]) == (0, 0, 0)
     assert (other["minutes"], other["n"], other["seeds"]) == (5, 3, 2)
     assert np.isfinite(table.select_dtypes("number").to_numpy()).all()
+
+
+def test_the_picture_has_a_line_an_experiment_in_each_panel(tmp_path: Path) -> None:
+    for name, values in {"recipe": [0.2, 0.4, 0.8], "no_this": [0.2, 0.2, 0.4], "a": [0.4] * 3}.items():
+        result(tmp_path, name, 0, values, 10)
+    axes = drawn(compared(tmp_path)).axes
+    titles = [one.get_title(loc="left") for one in axes]
+    assert titles == ["Classes trained on", "Classes never seen"]
+    assert [label.get_text() for label in axes[0].get_yticklabels()] == ["a", "no this"]
+    for one in axes:
+        _, points = one.lines
+        # Class by class: 0.4 and 0.4 against 0.3 and 0.8; 0.2 and 0.4 against these.
+        assert np.asarray(points.get_xdata()).tolist() == pytest.approx([-0.15, -0.25])
 
 
 def test_without_the_recipe_there_is_nothing_to_compare_with(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from ris.config import Edits, LocalFeatures, Network, SamePicture
 from ris.encoder.transforms import for_embedding
 from ris.same_picture.edits import STRENGTHS
 from ris.same_picture.local_features import LocalFeatureStore
-from ris.same_picture.search import SamePictureSearch, regions_index
+from ris.same_picture.search import SamePictureSearch, pooled, regions_index
 from ris.same_picture.views import gallery_regions
 from ris.search.knn import ExactIndex
 from ris.search.space import normalise
@@ -29,6 +29,7 @@ SETTINGS = SamePicture(
     n_components=64,
     whiten=0.5,
     regions=True,
+    region_weight=1.0,
     views=True,
     candidates=4,
     enough_evidence=9.0,
@@ -88,6 +89,14 @@ def test_a_region_stands_for_its_picture(search: SamePictureSearch, texture: Dra
         for region in gallery_regions(texture(int(row))):
             distances, rows = search.regions.search(embed(for_embedding(region, tiny)[None]), 1)
             assert (rows[0, 0], distances[0, 0] < 1e-3) == (row, True)
+
+
+def test_a_picture_pools_the_mean_of_its_own_regions() -> None:
+    vectors = np.array([[4, 0], [0, 2]], np.float32)
+    regions = np.array([[1, 0], [0, 1], [1, 1], [1, 1], [2, 2], *5 * [[-3, 6]]], np.float32)
+    # The means are (1, 1) and (-3, 6); a third of each average is theirs.
+    np.testing.assert_allclose(pooled(vectors, regions, 0.5), [[3, 1 / 3], [-1, 10 / 3]], rtol=1e-6)
+    np.testing.assert_array_equal(pooled(vectors, regions, 0), vectors)
 
 
 @pytest.mark.parametrize("turned", [None, *Image.Transpose])

@@ -27,6 +27,7 @@ from ris.same_picture.calibration import Calibration
 from ris.same_picture.fingerprint import Fingerprints
 from ris.same_picture.local_features import LocalFeatures, LocalFeatureStore
 from ris.same_picture.model import identity, open_model
+from ris.same_picture.search import pooled
 from ris.search.annoy_index import AnnoyIndex
 from ris.search.index import open_index
 from ris.search.space import Projection, side_by_side
@@ -131,11 +132,11 @@ class Project(Snapshot):
         def whitened(vectors: Vectors) -> Whitened:
             return Whitened(vectors, projected_lengths(vectors, projection), projection)
 
-        return Candidates(
-            whitened(self._joined(parts, layout.features)[self._gallery]),
-            whitened(self._joined(parts, layout.regions)) if self.regions else None,
-            self.fingerprints,
-        )
+        whole, regions = self._joined(parts, layout.features)[self._gallery], None
+        if self.regions:
+            regions = self._joined(parts, layout.regions)
+            whole = pooled(whole, regions, self.params.same_picture.region_weight)
+        return Candidates(whitened(whole), None if regions is None else whitened(regions), self.fingerprints)
 
     @cached_property
     def fingerprints(self) -> Fingerprints:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter, StrMethodFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter, StrMethodFormatter
 from PIL import Image
 
 from ris.artifacts import writing
@@ -420,6 +420,35 @@ def score_distributions(
         axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))
         axes.yaxis.set_minor_formatter(NullFormatter())
     figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
+@styled
+def differences(
+    metric: str,
+    names: Sequence[str],
+    panels: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[float]]],
+) -> Figure:
+    """How much more or less than what they are compared with: one line a name, one panel a question.
+
+    Args:
+        metric: name of what differs.
+        names: from top to bottom.
+        panels: title -> differences, and the lower and upper ends of their intervals, each in that order.
+    """
+    places = np.arange(len(names))
+    figure = _figure(1.1 + 0.24 * len(names))
+    row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (title, (values, lows, highs)) in zip(row, panels.items(), strict=True):
+        axes.set_title(title)
+        axes.axvline(0, color=MUTED, linewidth=1)
+        axes.hlines(places, lows, highs, color=BLUE)
+        axes.plot(values, places, linestyle="", color=BLUE, marker="o")
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:+.2f}"))
+        axes.set_xlabel(f"{metric}, difference")
+    row[0].set_yticks(places, names, color=INK)
+    row[0].set_ylim(len(names) - 0.4, -0.6)
     return figure
 
 

@@ -5,7 +5,8 @@ Usage: python -m ris.pipeline.ablation [NAME ...]
 Each experiment is trained under several seeds, without the classes of its first draw, and asked for the
 validation pictures against the training ones: those of classes that it knows, and those of classes that it
 never saw. No query is looked at, so that a recipe may be chosen by it. What is finished stays in
-reports/ablations/ and is not trained again; reports/ablations.csv compares with the recipe.
+reports/ablations/ and is not trained again; reports/ablations.csv and reports/ablations.png compare with the
+recipe.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
 from ris import config
@@ -26,6 +28,7 @@ from ris.encoder import training
 from ris.errors import RisError
 from ris.evaluation.intervals import summarise_all
 from ris.evaluation.judgement import SameClass, judge
+from ris.evaluation.plots import differences, save
 from ris.pipeline import layout
 from ris.pipeline.compose import composed
 from ris.pipeline.inputs import Catalog, Integers
@@ -39,12 +42,13 @@ from ris.stages.finetune import trained
 CONF = Path("conf")
 EXPERIMENTS = CONF / "experiment/ablation"
 RESULTS, TABLE = Path("reports/ablations"), Path("reports/ablations.csv")
+PICTURE = TABLE.with_suffix(".png")
 UNFINISHED = Path(".ris/ablation")
 RECIPE = "recipe"
 """The experiment that the others are compared with."""
 SEEDS = (0, 1)
 METRICS = ("precision@10", "mAP@R")
-QUESTIONS = ("same_class", "unseen_class")
+QUESTIONS = {"same_class": "Classes trained on", "unseen_class": "Classes never seen"}
 
 
 def main() -> None:
@@ -57,7 +61,9 @@ def main() -> None:
                     f"There is no experiment {EXPERIMENTS / name}.yaml; known: {', '.join(known)}."
                 )
             _run(name)
-        write_table(TABLE, compared(RESULTS))
+        table = compared(RESULTS)
+        write_table(TABLE, table)
+        save(drawn(table), PICTURE)
     except (RisError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from error
@@ -73,7 +79,7 @@ def _run(name: str) -> None:
         if not result.is_file() or read_json(result)["identity"] != identity:
             found = measured(params, tree, catalog, seed, UNFINISHED / identity)
             write_json(result, {"identity": identity, **found})
-            shutil.rmtree(UNFINISHED / identity)
+            shutil.rmtree(UNFINISHED / identity, ignore_errors=True)
 
 
 def _identity(params: Params, catalog: Catalog, seed: int) -> str:
@@ -152,6 +158,22 @@ def compared(results: Path) -> pd.DataFrame:
             for name in ordered
         ]
     )
+
+
+def drawn(table: pd.DataFrame) -> Figure:
+    """Draw how much mAP@R each experiment has more or less than the recipe, see `compared`."""
+    others = table[table["experiment"] != RECIPE]
+    of_question = {
+        name: others[others["question"] == question].set_index("experiment")
+        for question, name in QUESTIONS.items()
+    }
+    names = others["experiment"].drop_duplicates().tolist()
+    columns = [f"mAP@R {column}" for column in ("difference", "low", "high")]
+    panels = {
+        name: tuple(lines.loc[names, column].tolist() for column in columns)
+        for name, lines in of_question.items()
+    }
+    return differences("mAP@R", [name.replace("_", " ") for name in names], panels)
 
 
 def _line(runs: list[dict[str, Any]], recipe: list[dict[str, Any]], question: str) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from ris.artifacts import read_json, writing
 from ris.config import Params, load
 from ris.errors import RisError
@@ -36,6 +38,7 @@ def blocks(reports: Path) -> dict[str, str]:
         "run": run(timings),
         "near_copies": near_copies(timings["clean"]),
         "overlap": overlap(load(reports.parent / "params.yaml")),
+        "ablations": ablations(reports / "ablations.csv"),
     }
 
 
@@ -169,6 +172,35 @@ def overlap(params: Params) -> str:
         "saturation of `colour` within its range, `grey_dark` in part; the smaller crops, turns, blur, "
         "noise, compression, small sizes, captions, frames, collages and changes of hue it does not know. "
         "The pre-trained network, whose vectors give the candidates, was not trained here at all.\n"
+    )
+
+
+def ablations(file: Path) -> str:
+    """What each part of the recipe is worth, from the table of `ris.pipeline.ablation`."""
+    if not file.is_file():
+        return "Not measured.\n"
+    table = pd.read_csv(file)
+    of_question = [lines.set_index("experiment") for _, lines in table.groupby("question", sort=False)]
+    heads = ["experiment"]
+    for question in table["question"].unique():
+        heads += [f"mAP@R macro, `{question}`", "difference", "by seed"]
+    rows = []
+    for name in of_question[0].index:
+        row = [name.replace("_", " ")]
+        for lines in of_question:
+            one = lines.loc[name]
+            row.append(f"{one['mAP@R macro']:.3f}")
+            low, high = one["mAP@R low"], one["mAP@R high"]
+            more = f"{one['mAP@R difference']:+.3f} ({low:+.3f} to {high:+.3f})"
+            row += [more, one["mAP@R by seed"]] if low or high else ["", ""]
+        rows.append([*row, f"{of_question[0].loc[name, 'minutes']:.1f}"])
+    queries = ", ".join(f"{lines['n'].iloc[0]} of `{lines['question'].iloc[0]}`" for lines in of_question)
+    return _table(
+        [*heads, "minutes"],
+        rows,
+        f"{queries} validation pictures; means over {of_question[0]['seeds'].min()} seeds; in brackets the "
+        "95 % interval of the difference, by bootstrap over pictures, stratified by class; minutes of one "
+        "training.",
     )
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ris.config import Params
+from ris.config import Params, SamePicture
 from ris.data.features import read_features
 from ris.data.near_duplicates import worker_threads
 from ris.encoder.encoder import Embedder, Encoder
@@ -25,7 +25,7 @@ from ris.pipeline.questions import Questions
 from ris.same_picture.calibration import Answers, Calibration, calibrate, can_calibrate, halves
 from ris.same_picture.local_features import LocalFeatures, LocalFeatureStore
 from ris.same_picture.model import identity, open_model
-from ris.same_picture.search import Query, SamePictureSearch, look, regions_index
+from ris.same_picture.search import Query, SamePictureSearch, look, pooled, regions_index
 from ris.same_picture.verification import Matrix, Verified
 from ris.search.knn import ExactIndex
 from ris.search.space import Projection, side_by_side
@@ -41,10 +41,24 @@ FAR = 2.0
 """Distance of a query that has no candidate: as far as two vectors of length 1 can be."""
 
 
-def fit_space(params: Params, tree: Tree, catalog: Catalog) -> Projection:
-    """Fit the space in which candidates are searched to the gallery."""
+def read_gallery(params: Params, tree: Tree, catalog: Catalog) -> tuple[Vectors, Vectors | None]:
+    """Read what candidates are searched among, before it is brought to the space of their own.
+
+    Returns:
+        vectors (n, D) of the gallery's pictures, and (5 n, D) of their regions, None where they are not used.
+    """
     settings = params.same_picture
     whole = read_space(params, tree, catalog, settings.encoder, projected=False)[catalog.gallery]
+    if not settings.regions:
+        return whole, None
+    files = [tree.read(layout.regions(name)) for name in layout.parts(settings.encoder)]
+    parts = [read_features(file, catalog.sha256) for file in files]
+    regions = side_by_side(parts, params.extract.normalise)
+    return pooled(whole, regions, settings.region_weight), regions
+
+
+def fit_space(settings: SamePicture, whole: Vectors) -> Projection:
+    """Fit the space in which candidates are searched to the gallery's vectors (n, D)."""
     kept = min(settings.n_components, *whole.shape)
     return Projection.fit(whole, kept, settings.whiten, normalise=True)
 
@@ -68,7 +82,7 @@ class Spaces:
             for name in networks
         }
         self.network = self.embedders[layout.parts(self.encoder)[0]].network
-        self._candidates = candidates
+        self.candidates = candidates
 
     def join(self, parts: Mapping[str, Vectors], encoder: str, projected: bool) -> Vectors:
         """Bring the networks' vectors (n, D) of an encoder's parts to the space of its indexes."""
@@ -79,7 +93,7 @@ class Spaces:
 
     def for_candidates(self, parts: Mapping[str, Vectors]) -> Vectors:
         """Bring the networks' vectors (n, D) to the space in which candidates are searched."""
-        return self._candidates.apply(self.join(parts, self.encoder, projected=False))
+        return self.candidates.apply(self.join(parts, self.encoder, projected=False))
 
     def embed(self, pixels: Tensor) -> Vectors:
         """Embed prepared pictures in that space."""
@@ -96,19 +110,12 @@ def make_search(
     threshold: float | None = None,
 ) -> SamePictureSearch:
     """Put the search together."""
-    parts = layout.parts(params.same_picture.encoder)
-    gallery = {
-        name: read_features(tree.read(layout.features(name)), catalog.sha256)[catalog.gallery]
-        for name in parts
-    }
-    regions = None
-    if params.same_picture.regions:
-        vectors = {name: read_features(tree.read(layout.regions(name)), catalog.sha256) for name in parts}
-        regions = regions_index(spaces.for_candidates(vectors), catalog.gallery)
+    space = spaces.candidates
+    whole, regions = read_gallery(params, tree, catalog)
     store = LocalFeatureStore.open(tree.read(layout.LOCAL_FEATURES), catalog.sha256)
     return SamePictureSearch(
-        ExactIndex.build(spaces.for_candidates(gallery), catalog.gallery, {}, seed=0),
-        regions,
+        ExactIndex.build(space.apply(whole), catalog.gallery, {}, seed=0),
+        None if regions is None else regions_index(space.apply(regions), catalog.gallery),
         store.fingerprints[catalog.gallery],
         catalog.gallery,
         store,
@@ -344,7 +351,7 @@ def ask(questions: Questions, tree: Tree) -> Result:
     """Ask everything."""
     params, catalog = questions.params, questions.catalog
     settings = params.same_picture
-    space = fit_space(params, tree, catalog)
+    space = fit_space(settings, read_gallery(params, tree, catalog)[0])
     spaces = Spaces(params, tree, space, layout.parts("both"))
     looked = look_at_all(questions, spaces)
     alone = one_vector(questions, tree, spaces, looked)

@@ -10,7 +10,16 @@ from ris.errors import RisError
 from ris.same_picture.calibration import Calibration
 from ris.search.space import Projection
 
-DECIDING = ("candidates", "encoder", "enough_evidence", "n_components", "regions", "views", "whiten")
+DECIDING = (
+    "candidates",
+    "encoder",
+    "enough_evidence",
+    "n_components",
+    "regions",
+    "region_weight",
+    "views",
+    "whiten",
+)
 """Settings that make a search what it is."""
 
 
