@@ -41,6 +41,17 @@ def test_output_and_gradients_are_the_plain_ones(
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("kind", [nn.Conv2d, Conv2dSame])
+def test_elsewhere_than_on_a_cpu_it_is_the_plain_layer(kind: type[nn.Conv2d]) -> None:
+    padding = 1 if kind is nn.Conv2d else 0
+    layer = kind(6, 6, 3, 2, padding, groups=6, bias=False, device="meta")
+    pixels = torch.empty(2, 6, 9, 12, device="meta")
+    expected = layer(pixels).shape
+    with quickened(layer):
+        assert type(layer) is not kind
+        assert layer(pixels).shape == expected == (2, 6, 5, 6)
+
+
 def test_a_whole_network_learns_the_same_and_is_given_back_as_it_was() -> None:
     torch.manual_seed(0)
     plain = timm.create_model("tf_efficientnet_lite0", num_classes=0).double().eval()

@@ -78,9 +78,11 @@ def _of_small_kernel(gradient: Tensor, kernel: Tensor, padded: Tensor, stride: i
 
 
 class _QuickConv2d(nn.Conv2d):
+    plain = nn.Conv2d.forward
+
     def forward(self, input: Tensor) -> Tensor:
-        if input.is_cuda:
-            return super().forward(input)
+        if input.device.type != "cpu":
+            return self.plain(input)
         kernel = self.weight
         if torch.is_autocast_enabled("cpu"):
             input, kernel = (part.to(torch.get_autocast_dtype("cpu")) for part in (input, kernel))
@@ -91,6 +93,7 @@ class _QuickConv2d(nn.Conv2d):
 
 
 class _QuickConv2dSame(Conv2dSame, _QuickConv2d):
+    plain = Conv2dSame.forward
     forward = _QuickConv2d.forward
 
     def _margins(self, input: Tensor) -> list[int]:
