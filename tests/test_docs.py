@@ -52,6 +52,7 @@ NOT_RUN: dict[str, list[str]] = {
         "python -m ris.pipeline.ablation",
         "python -m ris.stages.pca pca.n_components=64",
         "python -m ris.pipeline.tuning",
+        "python -m ris.pipeline.training_sweep",
     ],
     "docs/how-to/encoder.md": [
         "pip install 'ris[backbones]'",

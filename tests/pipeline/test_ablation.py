@@ -45,9 +45,8 @@ def test_an_experiment_changes_one_thing(name: str) -> None:
 
 def result(folder: Path, name: str, seed: int, values: list[float], minutes: float) -> None:
     asked = {"rows": [0, 1, 2], "labels": [0, 0, 1], "precision@10": values, "mAP@R": values}
-    write_json(
-        folder / f"{name}_{seed}.json", {"minutes": minutes, "same_class": asked, "unseen_class": asked}
-    )
+    ran = {"minutes": minutes, "device": "2 cores"}
+    write_json(folder / f"{name}_{seed}.json", {**ran, "same_class": asked, "unseen_class": asked})
 
 
 def test_the_difference_is_that_of_the_same_queries_over_all_seeds(tmp_path: Path) -> None:
@@ -70,6 +69,15 @@ def test_the_difference_is_that_of_the_same_queries_over_all_seeds(tmp_path: Pat
     assert (recipe["mAP@R difference"], recipe["mAP@R low"], recipe["mAP@R high"]) == (0, 0, 0)
     assert (other["minutes"], other["n"], other["seeds"]) == (5, 3, 2)
     assert np.isfinite(table.select_dtypes("number").to_numpy()).all()
+
+
+def test_an_experiment_of_one_seed_is_compared_under_that_seed(tmp_path: Path) -> None:
+    result(tmp_path, "recipe", 0, [0.2, 0.4, 0.8], 10)
+    result(tmp_path, "recipe", 1, [0.4, 0.4, 0.6], 12)
+    result(tmp_path, "no_this", 1, [0.5, 0.5, 0.6], 4)
+    other = compared(tmp_path).iloc[1]
+    assert (other["experiment"], other["seeds"]) == ("no_this", 1)
+    assert other["mAP@R difference"] == pytest.approx(0.05)
 
 
 def test_the_picture_has_a_line_an_experiment_in_each_panel(tmp_path: Path) -> None:

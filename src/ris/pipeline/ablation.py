@@ -10,6 +10,7 @@ recipe.
 """
 
 import hashlib
+import os
 import shutil
 import sys
 import time
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
@@ -25,9 +27,12 @@ from ris import config
 from ris.artifacts import checksum, read_json, write_json, write_table
 from ris.config import Params
 from ris.encoder import training
+from ris.encoder.encoder import Encoder
+from ris.encoder.training import Judge, Labelled
 from ris.errors import RisError
 from ris.evaluation.intervals import summarise_all
 from ris.evaluation.judgement import SameClass, judge
+from ris.evaluation.metrics import leave_one_out_map_at_r
 from ris.evaluation.plots import differences, save
 from ris.pipeline import layout
 from ris.pipeline.compose import composed
@@ -37,7 +42,6 @@ from ris.pipeline.unseen import held_out
 from ris.search.knn import ExactIndex
 from ris.search.space import Projection, normalise
 from ris.search.vectors import Vectors
-from ris.stages.finetune import trained
 
 CONF = Path("conf")
 EXPERIMENTS = CONF / "experiment/ablation"
@@ -75,30 +79,53 @@ def _run(name: str) -> None:
     catalog = Catalog.read(tree)
     for seed in SEEDS:
         result = RESULTS / f"{name}_{seed}.json"
-        identity = _identity(params, catalog, seed)
-        if not result.is_file() or read_json(result)["identity"] != identity:
-            found = measured(params, tree, catalog, seed, UNFINISHED / identity)
-            write_json(result, {"identity": identity, **found})
-            shutil.rmtree(UNFINISHED / identity, ignore_errors=True)
+        decisive = identity(params, catalog, seed)
+        if not result.is_file() or read_json(result)["identity"] != decisive:
+            found = measured(params, tree, catalog, seed, UNFINISHED / decisive)
+            write_json(result, {"identity": decisive, **found})
+            shutil.rmtree(UNFINISHED / decisive, ignore_errors=True)
 
 
-def _identity(params: Params, catalog: Catalog, seed: int) -> str:
+def identity(params: Params, catalog: Catalog, seed: int) -> str:
+    """Name all that decides what `measured` finds."""
     code = checksum(Path(training.__file__))
-    decisive = (params.backbone, params.finetune, params.pca, params.unseen, catalog.sha256, seed, code)
+    recipe = params.finetune.model_dump(exclude={"workers"})
+    decisive = (params.backbone, recipe, params.pca, params.unseen, catalog.sha256, params.seed, seed, code)
     return hashlib.sha256(repr(decisive).encode()).hexdigest()[:16]
 
 
-def measured(params: Params, tree: Tree, catalog: Catalog, seed: int, checkpoints: Path) -> dict[str, Any]:
+def measured(
+    params: Params,
+    tree: Tree,
+    catalog: Catalog,
+    seed: int,
+    checkpoints: Path,
+    score: Judge = leave_one_out_map_at_r,
+) -> dict[str, Any]:
     """Train once, without the classes of the first draw, and ask for the validation pictures.
 
+    Args:
+        seed: of the training; the classes of the draw are those of `params.seed`.
+        checkpoints: folder of the training, for the caller to remove.
+        score: judges the validation vectors after each epoch.
+
     Returns:
-        `minutes` of training and, for each question, the catalog `rows` asked and the values of each metric.
+        `minutes` of training, the `device` that it ran on and, for each question, the catalog `rows` asked
+        and the values of each metric.
     """
     held = held_out(params, catalog, params.unseen.draws[0])
     known = held.known(catalog.gallery)
     start = time.perf_counter()
-    seeded = params.model_copy(update={"seed": seed})
-    encoder = trained(seeded, catalog, known, tree.read(layout.PRETRAINED), checkpoints).encoder
+    encoder = training.finetune(
+        Encoder.open(tree.read(layout.PRETRAINED)),
+        _labelled(catalog, known, "train"),
+        _labelled(catalog, known, "validation"),
+        params.finetune,
+        seed,
+        score,
+        params.clean.max_pixels,
+        checkpoints,
+    ).encoder
     minutes = (time.perf_counter() - start) / 60
 
     gallery, settings = catalog.rows("train"), params.extract
@@ -118,8 +145,15 @@ def measured(params: Params, tree: Tree, catalog: Catalog, seed: int, checkpoint
     projected = fitted.apply(vectors)
     return {
         "minutes": round(minutes, 2),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} cores",
         **{name: _asked(projected, catalog, gallery, some) for name, some in rows.items()},
     }
+
+
+def _labelled(catalog: Catalog, known: Integers, split: str) -> Labelled:
+    numbers = np.unique(catalog.labels[known], return_inverse=True)[1]
+    chosen = np.isin(known, catalog.rows(split))
+    return Labelled(catalog.files(known[chosen]), numbers[chosen])
 
 
 def _asked(vectors: Vectors, catalog: Catalog, gallery: Integers, asked: Integers) -> dict[str, list[Any]]:
@@ -140,14 +174,15 @@ def compared(results: Path) -> pd.DataFrame:
     Returns:
         A line an experiment and question: `n` queries, the macro average of each metric over all seeds, how
         much more it is than the recipe's, with the 95 % interval of that difference over queries, the
-        difference under each seed, and the `minutes` of one training.
+        difference under each seed, and the `minutes` of one training on the `device`.
 
     Raises:
         RisError: the recipe is not among the results.
     """
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, dict[str, Any]] = {}
     for path in sorted(results.glob("*.json")):
-        found.setdefault(path.stem.rpartition("_")[0], []).append(read_json(path))
+        name, _, seed = path.stem.rpartition("_")
+        found.setdefault(name, {})[seed] = read_json(path)
     if RECIPE not in found:
         raise RisError(f"{results} has no results of the recipe; run `python -m ris.pipeline.ablation`.")
     ordered = [RECIPE, *(name for name in found if name != RECIPE)]
@@ -176,7 +211,10 @@ def drawn(table: pd.DataFrame) -> Figure:
     return differences("mAP@R", [name.replace("_", " ") for name in names], panels)
 
 
-def _line(runs: list[dict[str, Any]], recipe: list[dict[str, Any]], question: str) -> dict[str, Any]:
+def _line(by_seed: dict[str, Any], recipe_by_seed: dict[str, Any], question: str) -> dict[str, Any]:
+    runs, recipe = (
+        [some[seed] for seed in by_seed if seed in recipe_by_seed] for some in (by_seed, recipe_by_seed)
+    )
     labels = np.array(runs[0][question]["labels"])
     line: dict[str, Any] = {"n": len(labels), "seeds": len(runs)}
     for metric in METRICS:
@@ -184,18 +222,19 @@ def _line(runs: list[dict[str, Any]], recipe: list[dict[str, Any]], question: st
         values = {"own": ours.mean(axis=0), "more": ours.mean(axis=0) - theirs.mean(axis=0)}
         summaries = summarise_all(values, labels, n_resamples=1000, seed=0)
         low, high = summaries["more"]["macro_ci95"]
-        by_seed = [
+        paired = [
             summarise_all({"more": one - other}, labels, n_resamples=1, seed=0)["more"]["macro"]
-            for one, other in zip(ours, theirs, strict=False)
+            for one, other in zip(ours, theirs, strict=True)
         ]
         line |= {
             f"{metric} macro": summaries["own"]["macro"],
             f"{metric} difference": summaries["more"]["macro"],
             f"{metric} low": low,
             f"{metric} high": high,
-            f"{metric} by seed": " ".join(f"{value:+.4f}" for value in by_seed),
+            f"{metric} by seed": " ".join(f"{value:+.4f}" for value in paired),
         }
-    return {**line, "minutes": round(float(np.mean([run["minutes"] for run in runs])), 1)}
+    devices = ", ".join(sorted({run["device"] for run in runs}))
+    return {**line, "minutes": round(float(np.mean([run["minutes"] for run in runs])), 1), "device": devices}
 
 
 if __name__ == "__main__":

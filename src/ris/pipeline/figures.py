@@ -193,7 +193,8 @@ def ablations(file: Path) -> str:
             low, high = one["mAP@R low"], one["mAP@R high"]
             more = f"{one['mAP@R difference']:+.3f} ({low:+.3f} to {high:+.3f})"
             row += [more, one["mAP@R by seed"]] if low or high else ["", ""]
-        rows.append([*row, f"{of_question[0].loc[name, 'minutes']:.1f}"])
+        minutes, device = of_question[0].loc[name, ["minutes", "device"]]
+        rows.append([*row, f"{minutes:.1f}, {device}" if minutes else ""])
     queries = ", ".join(f"{lines['n'].iloc[0]} of `{lines['question'].iloc[0]}`" for lines in of_question)
     return _table(
         [*heads, "minutes"],
