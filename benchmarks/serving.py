@@ -28,8 +28,12 @@ import torch
 from torch import Tensor
 
 from ris.artifacts import write_json
+from ris.config import Network
+from ris.encoder.encoder import Embedder
+from ris.encoder.transforms import for_embedding
 from ris.engine import SearchEngine
-from ris.search.vectors import Vectors
+from ris.engine.encoders import choose
+from ris.engine.looking import BATCH
 from ris.serve import Settings
 from ris.serve.server import bound, configured
 
@@ -119,29 +123,18 @@ def pictures(engine: SearchEngine) -> list[bytes]:
     return encoded
 
 
-def prepared(engine: SearchEngine, queries: list[bytes]) -> list[Tensor]:
+def prepared(engine: SearchEngine, queries: list[bytes], network: Network) -> list[Tensor]:
     """Return queries as the network sees them, in batches (b, 3, crop, crop) uint8."""
-    embed, seen = engine.embed, list[Tensor]()
-
-    def overheard(pixels: Tensor) -> Vectors:
-        seen.append(pixels)
-        return embed(pixels)
-
-    engine.embed = overheard
-    for query in queries:
-        engine.search(query, 1, verify=False)
-    engine.embed = embed
-    pixels = torch.cat(seen)
-    size = engine.batch_size
-    return [pixels[start : start + size] for start in range(0, len(pixels) - size + 1, size)]
+    pixels = torch.stack([for_embedding(engine.read(query), network) for query in queries])
+    return [batch for batch in torch.split(pixels, BATCH) if len(batch) == BATCH]
 
 
-def bare(engine: SearchEngine, batches: list[Tensor]) -> float:
+def bare(embedder: Embedder, batches: list[Tensor]) -> float:
     """Return the pictures that the network embeds in a second."""
-    engine.embed(batches[0])
+    embedder.embed(batches[0])
     started, done = time.perf_counter(), 0
     for batch in itertools.cycle(batches):
-        done += len(engine.embed(batch))
+        done += len(embedder.embed(batch))
         if (took := time.perf_counter() - started) > BARE_SECONDS:
             break
     return done / took
@@ -198,7 +191,8 @@ def measured(store: Path, clients: int, seconds: float) -> dict[str, Any]:
     with SearchEngine.open(store) as engine, server(store) as port:
         queries = pictures(engine)
         bodies = [form(query) for query in queries]
-        batches = prepared(engine, queries)
+        identity, embedder, _ = choose(engine.info().encoder)
+        batches = prepared(engine, queries, identity.network)
         for name, path in ASKED.items():
             in_python(engine, queries[:5], name)
             python = in_python(engine, queries, name)
@@ -207,9 +201,9 @@ def measured(store: Path, clients: int, seconds: float) -> dict[str, Any]:
                 started = time.perf_counter()
                 assert ask(connection, "POST", path, body) == 200
                 alone.append(time.perf_counter() - started)
-            before = bare(engine, batches)
+            before = bare(embedder, batches)
             at_once = together(port, path, bodies, clients, seconds)
-            rate = (before + bare(engine, batches)) / 2
+            rate = (before + bare(embedder, batches)) / 2
             results[name] = {
                 "python_p50_ms": 1000 * float(np.median(python)),
                 "alone_p50_ms": 1000 * float(np.median(alone[5:])),

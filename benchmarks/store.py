@@ -82,10 +82,10 @@ def latencies(store: Path) -> dict[str, dict[str, float]]:
     rng = np.random.default_rng(0)
     with SearchEngine.open(store) as engine:
         rows = rng.choice([picture.row for picture in engine.pictures()], QUERIES).tolist()
-        network = choose(engine.info().encoder)[0].network
-        ready = {row: for_embedding(engine.image(row), network)[None] for row in rows}
+        identity, embedder, _ = choose(engine.info().encoder)
+        ready = {row: for_embedding(engine.image(row), identity.network)[None] for row in rows}
         contestants: dict[str, Callable[[int], object]] = {
-            "network alone": lambda row: engine.embed(ready[row]),
+            "network alone": lambda row: embedder.embed(ready[row]),
             "search": lambda row: engine.search(engine.file(row)),
             "find": lambda row: engine.find(engine.file(row)),
         }

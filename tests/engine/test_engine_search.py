@@ -36,7 +36,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory, encoder: Path, texture: Dra
 
 def embedded(engine: SearchEngine, image: Image.Image) -> Vectors:
     network = engine._snapshot.network
-    return np.asarray(engine.embed(for_embedding(image, network)[None])[0], np.float32)
+    return np.asarray(engine._embed(for_embedding(image, network)[None])[0], np.float32)
 
 
 def nearest(

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -51,7 +51,7 @@ from ris.engine.encoders import choose, restore
 from ris.engine.export import THUMBNAIL, export
 from ris.engine.folder import inside
 from ris.engine.looking import BATCH, ahead, drafted
-from ris.engine.networks import Networks, of_store
+from ris.engine.networks import Networks, embedding_threads, of_store, one_by_one
 from ris.engine.project import is_project, open_project, project_problems
 from ris.engine.queries import is_row, part, read_query
 from ris.engine.settings import Settings
@@ -95,16 +95,12 @@ class SearchEngine:
 
     def __init__(self, snapshot: Snapshot, networks: Networks, threads: int, urls: bool) -> None:
         """Put an engine together, as `build` and `open` do it."""
-        self.embed: Callable[[Tensor], Vectors] = networks.embed
-        """Pictures as the network sees them (n, 3, crop, crop) uint8, any n, to vectors (n, D) float32.
-
-        It may be replaced, by what gathers the calls of several threads into one, best of `batch_size`."""
-        self.batch_size = BATCH
         self.max_pixels = snapshot.settings.max_pixels
         """Of a query; may be set."""
         self._snapshot: Snapshot = snapshot
         self._networks, self._threads, self._urls = networks, threads, urls
-        self._pool = ThreadPoolExecutor(threads)
+        self._pool, self._embedding = ThreadPoolExecutor(threads), embedding_threads(threads)
+        self._embed = one_by_one(self._embedding, networks.embed)
         self._map: tuple[Snapshot | None, npt.NDArray[np.float32]] = None, np.zeros((0, 2), np.float32)
 
     # Made, opened, closed
@@ -168,6 +164,7 @@ class SearchEngine:
     def close(self) -> None:
         """Let go of the store's files; afterwards the engine is not used."""
         self._pool.shutdown()
+        self._embedding.shutdown()
         self._snapshot.close()
 
     def __enter__(self) -> Self:
@@ -344,8 +341,9 @@ class SearchEngine:
         allowed = _allowed(snapshot, snapshot.catalogue.mask(where), query)
         image = self.read(query, box)
         described = self._pool.submit(self._described, snapshot, image)
-        embed, network = self._networks.for_views or (self.embed, snapshot.network)
-        views = embed(torch.stack([for_embedding(view, network) for view in query_views(image)]))
+        embed, network = self._networks.for_views or (self._networks.embed, snapshot.network)
+        pixels = torch.stack([for_embedding(view, network) for view in query_views(image)])
+        views = one_by_one(self._embedding, embed)(pixels)
         return same(snapshot, views, described.result(), k, allowed)
 
     def search_many(
@@ -653,7 +651,7 @@ class SearchEngine:
             return Asked(self._vectors([look.seen])[0], look.features, allowed)
         image = self.read(query, box)
         described = self._pool.submit(self._described, snapshot, image) if prove else None
-        vector = self.embed(for_embedding(image, snapshot.network)[None])[0]
+        vector = self._embed(for_embedding(image, snapshot.network)[None])[0]
         return Asked(vector, described.result() if described else None, allowed)
 
     def _look(self, snapshot: Snapshot, query: Query, prove: bool) -> _Look:
@@ -669,7 +667,7 @@ class SearchEngine:
     def _vectors(self, seen: Sequence[Tensor | Vectors]) -> list[Vectors]:
         """Embed what is not embedded yet."""
         pixels = [one for one in seen if isinstance(one, Tensor)]
-        fresh = iter(self.embed(torch.stack(pixels)) if pixels else ())
+        fresh = iter(self._embed(torch.stack(pixels)) if pixels else ())
         return [next(fresh) if isinstance(one, Tensor) else one for one in seen]
 
     def _described(self, snapshot: Snapshot, image: Image.Image) -> LocalFeatures | None:

@@ -7,7 +7,6 @@ from ris.engine import SearchEngine
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 METHODS = ("GET", "HEAD", "POST", "DELETE")
-BATCHES = (1, 2, 4, 8, 16, 32)
 
 
 class Metrics:
@@ -28,12 +27,6 @@ class Metrics:
         )
         self.in_progress = Gauge(
             "ris_requests_in_progress", "Requests being answered.", registry=self.registry
-        )
-        self.batch = Histogram(
-            "ris_embedding_batch_pictures",
-            "Pictures that went through the network together.",
-            buckets=BATCHES,
-            registry=self.registry,
         )
         pictures = Gauge("ris_pictures", "Pictures in the store.", registry=self.registry)
         pictures.set_function(lambda: len(engine))

@@ -12,11 +12,11 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 from starlette.exceptions import HTTPException
+from threadpoolctl import threadpool_limits
 
 from ris.data.images import stored_mode
 from ris.engine import SearchEngine
 from ris.errors import RisError
-from ris.serve.batching import Batcher
 from ris.serve.metrics import Metrics
 from ris.serve.schemas import Duplicates, Group
 from ris.serve.settings import Settings
@@ -61,19 +61,16 @@ class Service:
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Warm the network up, and follow the store, while the application runs."""
-        embed = self.engine.embed
-        batcher = Batcher(embed, self.engine.batch_size, self.metrics.batch.observe)
-        self.engine.embed = batcher
         tasks = [asyncio.create_task(self._warm_up()), asyncio.create_task(self._follow())]
         try:
-            yield
+            # OpenBLAS's threads go on spinning after each search, on processors that others wait for.
+            with threadpool_limits(1, user_api="blas"):
+                yield
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._background.shutdown(wait=False, cancel_futures=True)
-            self.engine.embed = embed
-            batcher.close()
 
     async def timed(self, work: Callable[[], T]) -> tuple[T, float]:
         """Search in a thread; return what was found, and the milliseconds without the wait for a thread."""

@@ -46,6 +46,6 @@ class Settings:
     connections: int = 500
     """Open at one time."""
     threads: int = 16
-    """Searches at one time; their pictures pass through the network together."""
+    """Searches at one time; their pictures pass through the network one a processor."""
     waiting: int = 64
     """Searches that wait for a thread; further ones are sent away."""
