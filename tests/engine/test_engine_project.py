@@ -119,9 +119,8 @@ def test_regions_and_whitened_vectors_rank_as_the_project_does(
     image = read_image(catalog.files(catalog.queries[:1])[0], 10**6)
     query = search.look(image)
     rankings = search.rankings(search.embed(query.pixels), query.features)
-    embed_views = engine._networks.for_views
-    assert embed_views is not None
-    views = embed_views[0](query.pixels)
+    assert engine._networks.views is not None
+    views = engine._networks.views.embed(query.pixels, engine._embedding)
     everything = np.ones(len(catalog.gallery), bool)
     cosines = candidates.whole.cosines(views)
     distances, rows = rankings["whitened"]

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +36,8 @@ def engine(tmp_path_factory: pytest.TempPathFactory, encoder: Path, texture: Dra
 
 
 def embedded(engine: SearchEngine, image: Image.Image) -> Vectors:
-    network = engine._snapshot.network
-    return np.asarray(engine._embed(for_embedding(image, network)[None])[0], np.float32)
+    pixels = for_embedding(image, engine._snapshot.network)
+    return np.asarray(engine._vectors([pixels])[0], np.float32)
 
 
 def nearest(
@@ -160,6 +161,21 @@ def test_own_columns_filter(engine: SearchEngine, tmp_path: Path, texture: Draw)
             engine.set_columns(wrong)
     assert engine.set_columns(pd.DataFrame({"path": []})) == 0
     assert engine.columns() == {}
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_an_answer_depends_on_the_query_alone(engine: SearchEngine, texture: Draw, threads: int) -> None:
+    """To the last bit: not on what is asked with it or beside it, on threads, or on the network's form."""
+    queries = [texture(seed, 120, 90) for seed in range(100, 109)]
+    similar = [engine.search(query, 20, verify=False) for query in queries]
+    found = [engine.find(query, 20) for query in queries]
+    with SearchEngine.open(engine.store, threads=threads) as other, ThreadPoolExecutor(5) as clients:
+        assert other.search_many(queries, 20, verify=False) == similar
+        other.warm_up()
+        other.warm_up()
+        assert other.search_many(queries, 20, verify=False) == similar
+        assert list(clients.map(lambda query: other.search(query, 20, verify=False), queries)) == similar
+        assert list(clients.map(lambda query: other.find(query, 20), queries)) == found
 
 
 def test_no_hit_is_farther_than_was_allowed(engine: SearchEngine, texture: Draw) -> None:

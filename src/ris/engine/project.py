@@ -16,7 +16,7 @@ from ris.encoder.encoder import Embedder, Encoder, has_bf16
 from ris.engine.answers import Picture, Progress, Rejected
 from ris.engine.catalogue import Catalogue, Positions
 from ris.engine.embedding_map import Places
-from ris.engine.networks import Embed, Networks
+from ris.engine.networks import Networks, QueryNetwork
 from ris.engine.settings import Settings
 from ris.engine.snapshot import Snapshot
 from ris.engine.spaces import Candidates, Forest, Space, Whitened, projected_lengths
@@ -103,11 +103,10 @@ class Project(Snapshot):
         """Open the networks that queries are embedded by."""
         parts = layout.parts(self.params.same_picture.encoder)
         if not self.settings.same_picture or parts == [ENCODER]:
-            return Networks(self._embed([ENCODER]))
+            return Networks(self._queries([ENCODER]))
         for name in parts:
             self._embedders[name] = self._embedders.get(name) or self._embedder(name)
-        views = self._embed(parts), self._embedders[parts[0]].network
-        return Networks(self._embed([ENCODER]), for_views=views)
+        return Networks(self._queries([ENCODER]), views=self._queries(parts))
 
     @cached_property
     def knn(self) -> Space:
@@ -197,12 +196,10 @@ class Project(Snapshot):
     def _embedder(self, name: str) -> Embedder:
         return Encoder.open(self.store / layout.encoder(name)).embedder(self.precision)
 
-    def _embed(self, names: Sequence[str]) -> Embed:
-        """Return what gives the vectors of some encoders side by side."""
-        embedders = [self._embedders[name] for name in names]
-        return lambda pixels: side_by_side(
-            [embedder.embed(pixels) for embedder in embedders], self.params.extract.normalise
-        )
+    def _queries(self, names: Sequence[str]) -> QueryNetwork:
+        """Return some encoders side by side."""
+        join = partial(side_by_side, normalised=self.params.extract.normalise)
+        return QueryNetwork(tuple(self._embedders[name] for name in names), join)
 
     def _joined(self, names: Sequence[str], file: Callable[[str], str]) -> Vectors:
         """Read the vectors of some encoders, side by side."""

@@ -108,8 +108,13 @@ class Service:
 
     async def _warm_up(self) -> None:
         blank = Image.fromarray(np.zeros((64, 64, 3), np.uint8))
-        if len(self.engine):
-            await self.searches.run(lambda: self.engine.search(blank, 1, verify=False))
+        try:
+            await self.searches.run(self.engine.warm_up)
+            if len(self.engine):
+                await self.searches.run(lambda: self.engine.search(blank, 1, verify=False))
+        except Exception:
+            log.exception("The server does not get ready to search")
+            raise
         self.ready = True
 
     async def _follow(self) -> None:
