@@ -43,9 +43,13 @@ def test_an_experiment_changes_one_thing(name: str) -> None:
     assert all(key.startswith(".finetune.") for key in changed)
 
 
-def result(folder: Path, name: str, seed: int, values: list[float], minutes: float) -> None:
+def result(
+    results: Path, name: str, seed: int, values: list[float], minutes: float, device: str = "2 cores"
+) -> None:
     asked = {"rows": [0, 1, 2], "labels": [0, 0, 1], "precision@10": values, "mAP@R": values}
-    ran = {"minutes": minutes, "device": "2 cores"}
+    ran = {"minutes": minutes, "device": device}
+    folder = results / device.replace(" ", "_")
+    folder.mkdir(exist_ok=True)
     write_json(folder / f"{name}_{seed}.json", {**ran, "same_class": asked, "unseen_class": asked})
 
 
@@ -78,6 +82,20 @@ def test_an_experiment_of_one_seed_is_compared_under_that_seed(tmp_path: Path) -
     other = compared(tmp_path).iloc[1]
     assert (other["experiment"], other["seeds"]) == ("no_this", 1)
     assert other["mAP@R difference"] == pytest.approx(0.05)
+
+
+def test_each_device_has_a_recipe_of_its_own(tmp_path: Path) -> None:
+    result(tmp_path, "recipe", 0, [0.2, 0.2, 0.2], 10)
+    result(tmp_path, "no_this", 0, [0.3, 0.3, 0.3], 10)
+    result(tmp_path, "recipe", 0, [0.4, 0.4, 0.4], 1, "GPU")
+    result(tmp_path, "a", 0, [0.3, 0.3, 0.3], 1, "GPU")
+    table = compared(tmp_path)[:4]
+    assert table["experiment"].tolist() == ["recipe", "no_this", "recipe", "a"]
+    assert table["device"].tolist() == ["2 cores"] * 2 + ["GPU"] * 2
+    assert table["mAP@R difference"].tolist() == pytest.approx([0, 0.1, 0, -0.1])
+    result(tmp_path, "a", 0, [0.3, 0.3, 0.3], 1, "TPU")
+    with pytest.raises(RisError, match="TPU has no results of the recipe"):
+        compared(tmp_path)
 
 
 def test_the_picture_has_a_line_an_experiment_in_each_panel(tmp_path: Path) -> None:

@@ -55,14 +55,17 @@ def test_ablations(tmp_path: Path) -> None:
         "no_this,same_class,7,2,0.25,-0.25,-0.375,-0.125,-0.2000 -0.3000,2.0,2 cores\n"
         "recipe,unseen_class,5,2,0.5,0,0,0,+0.0000 +0.0000,3.0,2 cores\n"
         "no_this,unseen_class,5,2,0.625,0.125,0,0.25,+0.1000 +0.1500,2.0,2 cores\n"
+        "recipe,same_class,7,1,0.75,0,0,0,+0.0000,0.5,GPU\n"
+        "recipe,unseen_class,5,1,0.625,0,0,0,+0.0000,0.5,GPU\n"
     )
     written = ablations(file)
     assert "| recipe | 0.500 |  |  | 0.500 |  |  | 3.0, 2 cores |" in written
+    assert "| recipe | 0.750 |  |  | 0.625 |  |  | 0.5, GPU |" in written
     assert (
         "| no this | 0.250 | -0.250 (-0.375 to -0.125) | -0.2000 -0.3000 "
         "| 0.625 | +0.125 (+0.000 to +0.250) | +0.1000 +0.1500 | 2.0, 2 cores |"
     ) in written
-    assert "7 of `same_class`, 5 of `unseen_class` validation pictures; means over 2 seeds" in written
+    assert "7 of `same_class`, 5 of `unseen_class` validation pictures; means over seeds" in written
 
 
 def recall(mean: float) -> dict[str, Any]:

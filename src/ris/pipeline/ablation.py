@@ -5,8 +5,9 @@ Usage: python -m ris.pipeline.ablation [NAME ...]
 Each experiment is trained under several seeds, without the classes of its first draw, and asked for the
 validation pictures against the training ones: those of classes that it knows, and those of classes that it
 never saw. No query is looked at, so that a recipe may be chosen by it. What is finished stays in
-reports/ablations/ and is not trained again; reports/ablations.csv and reports/ablations.png compare with the
-recipe.
+reports/ablations/, in a folder of the device that trained it, and is not trained again there.
+reports/ablations.csv and reports/ablations.png compare with the recipe on the same device, for the rounding
+of another one changes a training, too.
 """
 
 import hashlib
@@ -59,11 +60,13 @@ def main() -> None:
     """Train what is not trained yet, and write the table of all that is."""
     try:
         known = [path.stem for path in sorted(EXPERIMENTS.glob("*.yaml"))]
-        for name in sys.argv[1:] or known:
+        asked = sys.argv[1:] or known
+        for name in asked:
             if name not in known:
                 raise RisError(
                     f"There is no experiment {EXPERIMENTS / name}.yaml; known: {', '.join(known)}."
                 )
+        for name in dict.fromkeys([RECIPE, *asked]):
             _run(name)
         table = compared(RESULTS)
         write_table(TABLE, table)
@@ -78,12 +81,17 @@ def _run(name: str) -> None:
     params, tree = config.check(raw), Tree(Path.cwd(), Path.cwd())
     catalog = Catalog.read(tree)
     for seed in SEEDS:
-        result = RESULTS / f"{name}_{seed}.json"
+        result = RESULTS / device().lower().replace(" ", "_") / f"{name}_{seed}.json"
         decisive = identity(params, catalog, seed)
         if not result.is_file() or read_json(result)["identity"] != decisive:
             found = measured(params, tree, catalog, seed, UNFINISHED / decisive)
             write_json(result, {"identity": decisive, **found})
             shutil.rmtree(UNFINISHED / decisive, ignore_errors=True)
+
+
+def device() -> str:
+    """Name what trains here."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} cores"
 
 
 def identity(params: Params, catalog: Catalog, seed: int) -> str:
@@ -145,7 +153,7 @@ def measured(
     projected = fitted.apply(vectors)
     return {
         "minutes": round(minutes, 2),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} cores",
+        "device": device(),
         **{name: _asked(projected, catalog, gallery, some) for name, some in rows.items()},
     }
 
@@ -169,45 +177,50 @@ def _asked(vectors: Vectors, catalog: Catalog, gallery: Integers, asked: Integer
 
 
 def compared(results: Path) -> pd.DataFrame:
-    """Compare every finished experiment with the recipe, query by query.
+    """Compare every finished experiment with the recipe on the same device, query by query.
+
+    Args:
+        results: a folder a device, with a file an experiment and seed.
 
     Returns:
-        A line an experiment and question: `n` queries, the macro average of each metric over all seeds, how
-        much more it is than the recipe's, with the 95 % interval of that difference over queries, the
-        difference under each seed, and the `minutes` of one training on the `device`.
+        A line an experiment, `device` and question: `n` queries, the macro average of each metric over all
+        seeds, how much more it is than the recipe's, with the 95 % interval of that difference over queries,
+        the difference under each seed, and the `minutes` of one training.
 
     Raises:
-        RisError: the recipe is not among the results.
+        RisError: the recipe is not among the results of a device.
     """
-    found: dict[str, dict[str, Any]] = {}
-    for path in sorted(results.glob("*.json")):
-        name, _, seed = path.stem.rpartition("_")
-        found.setdefault(name, {})[seed] = read_json(path)
-    if RECIPE not in found:
-        raise RisError(f"{results} has no results of the recipe; run `python -m ris.pipeline.ablation`.")
-    ordered = [RECIPE, *(name for name in found if name != RECIPE)]
-    return pd.DataFrame(
-        [
-            {"experiment": name, "question": question, **_line(found[name], found[RECIPE], question)}
-            for question in QUESTIONS
-            for name in ordered
-        ]
-    )
+    lines = []
+    for question in QUESTIONS:
+        for folder in sorted(path for path in results.iterdir() if path.is_dir()):
+            found: dict[str, dict[str, Any]] = {RECIPE: {}}
+            for path in sorted(folder.glob("*.json")):
+                name, _, seed = path.stem.rpartition("_")
+                found.setdefault(name, {})[seed] = read_json(path)
+            if not found[RECIPE]:
+                raise RisError(
+                    f"{folder} has no results of the recipe; run `python -m ris.pipeline.ablation`."
+                )
+            for name, runs in found.items():
+                lines.append(
+                    {"experiment": name, "question": question, **_line(runs, found[RECIPE], question)}
+                )
+    return pd.DataFrame(lines)
 
 
 def drawn(table: pd.DataFrame) -> Figure:
     """Draw how much mAP@R each experiment has more or less than the recipe, see `compared`."""
     others = table[table["experiment"] != RECIPE]
-    of_question = {
-        name: others[others["question"] == question].set_index("experiment")
-        for question, name in QUESTIONS.items()
-    }
-    names = others["experiment"].drop_duplicates().tolist()
-    columns = [f"mAP@R {column}" for column in ("difference", "low", "high")]
+    of_question = {name: others[others["question"] == question] for question, name in QUESTIONS.items()}
     panels = {
-        name: tuple(lines.loc[names, column].tolist() for column in columns)
+        name: (
+            lines["mAP@R difference"].tolist(),
+            lines["mAP@R low"].tolist(),
+            lines["mAP@R high"].tolist(),
+        )
         for name, lines in of_question.items()
     }
+    names = next(iter(of_question.values()))["experiment"]
     return differences("mAP@R", [name.replace("_", " ") for name in names], panels)
 
 
@@ -233,8 +246,8 @@ def _line(by_seed: dict[str, Any], recipe_by_seed: dict[str, Any], question: str
             f"{metric} high": high,
             f"{metric} by seed": " ".join(f"{value:+.4f}" for value in paired),
         }
-    devices = ", ".join(sorted({run["device"] for run in runs}))
-    return {**line, "minutes": round(float(np.mean([run["minutes"] for run in runs])), 1), "device": devices}
+    minutes = round(float(np.mean([run["minutes"] for run in runs])), 1)
+    return {**line, "minutes": minutes, "device": runs[0]["device"]}
 
 
 if __name__ == "__main__":

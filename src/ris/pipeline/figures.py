@@ -180,27 +180,27 @@ def ablations(file: Path) -> str:
     if not file.is_file():
         return "Not measured.\n"
     table = pd.read_csv(file)
-    of_question = [lines.set_index("experiment") for _, lines in table.groupby("question", sort=False)]
+    key = ["experiment", "device"]
+    of_question = [lines.set_index(key) for _, lines in table.groupby("question", sort=False)]
     heads = ["experiment"]
     for question in table["question"].unique():
         heads += [f"mAP@R macro, `{question}`", "difference", "by seed"]
     rows = []
-    for name in of_question[0].index:
+    for name, device in of_question[0].index:
         row = [name.replace("_", " ")]
         for lines in of_question:
-            one = lines.loc[name]
+            one = lines.loc[name, device]
             row.append(f"{one['mAP@R macro']:.3f}")
             low, high = one["mAP@R low"], one["mAP@R high"]
             more = f"{one['mAP@R difference']:+.3f} ({low:+.3f} to {high:+.3f})"
             row += [more, one["mAP@R by seed"]] if low or high else ["", ""]
-        minutes, device = of_question[0].loc[name, ["minutes", "device"]]
-        rows.append([*row, f"{minutes:.1f}, {device}" if minutes else ""])
+        rows.append([*row, f"{of_question[0].loc[(name, device), 'minutes']:.1f}, {device}"])
     queries = ", ".join(f"{lines['n'].iloc[0]} of `{lines['question'].iloc[0]}`" for lines in of_question)
     return _table(
         [*heads, "minutes"],
         rows,
-        f"{queries} validation pictures; means over {of_question[0]['seeds'].min()} seeds; in brackets the "
-        "95 % interval of the difference, by bootstrap over pictures, stratified by class; minutes of one "
+        f"{queries} validation pictures; means over seeds, and the difference from the recipe on the same "
+        "device, with its 95 % interval by bootstrap over pictures, stratified by class; minutes of one "
         "training.",
     )
 
