@@ -1,5 +1,6 @@
 """What `dvc repro` made, opened as a store: it answers what the pipeline's own search answers."""
 
+import json
 import shutil
 from collections.abc import Callable
 from importlib import import_module
@@ -10,7 +11,9 @@ import pandas as pd
 import pytest
 import yaml
 from PIL import Image
+from typer.testing import CliRunner
 
+from ris.cli.app import app
 from ris.config import Params, check
 from ris.data.images import read_image
 from ris.engine import Filter, ReadOnlyError, SearchEngine, is_store
@@ -205,6 +208,19 @@ def test_what_is_damaged_or_missing_is_refused(project: Path, tmp_path: Path, na
     with pytest.raises(RisError) as caught:
         SearchEngine.open(copy)
     assert "\n" not in str(caught.value)
+
+
+def test_the_command_searches_a_project_and_does_not_change_it(
+    engine: SearchEngine, project: Path, catalog: Catalog
+) -> None:
+    query = catalog.files(catalog.queries[:1])[0]
+    ended = CliRunner().invoke(app, ["search", str(project), str(query), "-k", "5", "--json"])
+    (answer,) = json.loads(ended.stdout)
+    hits = engine.search(query, 5)
+    assert [hit["picture"]["path"] for hit in answer["hits"]] == [hit.path for hit in hits]
+    refused = CliRunner().invoke(app, ["sync", str(project)])
+    assert refused.exit_code == 1
+    assert "which `dvc repro` makes; it is only read" in " ".join(refused.stderr.split())
 
 
 def test_vectors_of_another_catalog_are_refused(project: Path, tmp_path: Path) -> None:
