@@ -130,7 +130,7 @@ class SearchEngine:
                 picture.
             urls: whether a query may be an address on the web.
             progress: see `Progress`.
-            threads: that decode and describe pictures; None for one a processor.
+            threads: that decode and describe pictures, and embed queries; None for one a processor.
 
         Raises:
             RisError: the folder cannot be read, the store is there already, or the encoder is unknown.
