@@ -23,7 +23,7 @@ def raw(*overrides: str) -> Any:
 
 
 def test_the_groups_are_the_known_ones() -> None:
-    names = ["backbone", "config.yaml", "data", "experiment", "tuning.yaml"]
+    names = ["backbone", "config.yaml", "data", "experiment", "training_sweep.yaml", "tuning.yaml"]
     assert sorted(path.name for path in CONF.iterdir()) == names
     assert all(path.suffix == ".yaml" for path in CONF.rglob("*") if path.is_file())
 
