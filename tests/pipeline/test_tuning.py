@@ -104,6 +104,16 @@ def test_a_sweep_goes_on_where_it_was_killed(
         assert not better.any()
 
 
+def test_the_settings_as_they_are_come_first(params: Params, tree: Tree, tmp_path: Path) -> None:
+    space = SPACE | {"pca.n_components": [2, 4], "index_annoy.n_trees": [5, params.index_annoy.n_trees]}
+    small = params.model_copy(update={"pca": params.pca.model_copy(update={"n_components": 4})})
+    table, _ = tune(small, SETTINGS.model_copy(update={"space": space}), tree, tmp_path / "trials")
+    # Not re-ranking, whose `expanded` is not among those to choose from.
+    assert table["index"].tolist()[:3] == ["knn", "knn_pca", "annoy"]
+    assert table["pca.n_components"][1] == 4
+    assert table["index_annoy.n_trees"][2] == params.index_annoy.n_trees
+
+
 def test_settings_that_do_not_matter_are_not_told(params: Params, tree: Tree, tmp_path: Path) -> None:
     table, _ = tune(params, SETTINGS.model_copy(update={"trials": 12}), tree, tmp_path / "trials")
     projected = table["index"].isin(["knn_pca", "reranked"])

@@ -1,12 +1,14 @@
 """Sweep what needs no training again, on quality and latency: python -m ris.pipeline.tuning [KEY=VALUE ...].
 
-Optuna proposes settings out of conf/tuning.yaml. Each is judged by the validation pictures asked against the
-training ones, on two objectives: mAP@R, macro, and the p50 of one query. No query is looked at, so that the
-search may be chosen by it. Trials are kept in .ris/tuning/: killed and started again, it goes on.
+Optuna proposes settings out of conf/tuning.yaml, once those of params.yaml have been tried as they are. Each
+is judged by the validation pictures asked against the training ones, on two objectives: mAP@R, macro, and the
+p50 of one query. No query is looked at, so that the search may be chosen by it. Trials are kept in
+.ris/tuning/: killed and started again, it goes on.
 """
 
 import hashlib
 import sys
+import textwrap
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -42,6 +44,8 @@ TABLE, SUMMARY, PICTURE = (Path(f"reports/tuning.{end}") for end in ("csv", "jso
 INDEX, QUALITY, LATENCY = "index", "mAP@R macro", "p50_ms"
 TIMED = 300
 """Validation pictures that are timed, one at a time."""
+NAME_WIDTH = 92
+"""Characters of a line below the picture."""
 
 
 class Tuning(Section):
@@ -96,7 +100,8 @@ def tune(
     """Run trials until there are as many as wanted, those of earlier runs included.
 
     Args:
-        params: what the settings that are tried are put into.
+        params: what the settings that are tried are put into; as they are, they are the first trials, one an
+            index, where all of them are among those to choose from.
         settings: what is tried.
         tree: of the catalog and the vectors.
         trials: folder of the trials' databases, one for what decides them.
@@ -119,6 +124,10 @@ def tune(
     )
     for killed in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
         study.tell(killed.number, state=optuna.trial.TrialState.FAIL)
+    for index in settings.space[INDEX]:
+        as_it_is = _as_it_is(params, settings, index)
+        if all(value in settings.space[key] for key, value in as_it_is.items()):
+            study.enqueue_trial(as_it_is, skip_if_exists=True)
     study.sampler = optuna.samplers.TPESampler(seed=params.seed + len(study.trials))
     finished = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
     study.optimize(
@@ -137,6 +146,16 @@ def choose(table: pd.DataFrame, tolerance: float) -> dict[str, Any]:
     good = table[table[QUALITY] >= table[QUALITY].max() - tolerance]
     chosen: dict[str, Any] = good.loc[good[LATENCY].idxmin()].to_dict()
     return chosen
+
+
+def _as_it_is(params: Params, settings: Tuning, index: str) -> dict[str, Any]:
+    raw = params.model_dump()
+    found: dict[str, Any] = {INDEX: index}
+    for key in settings.space:
+        if key != INDEX and _matters(key, index):
+            section, name = key.split(".")
+            found[key] = raw[section][name]
+    return found
 
 
 def _objectives(
@@ -210,7 +229,8 @@ def _name(line: Mapping[str, Any]) -> str:
             told += [] if value else [f"{section} not normalised"]
         elif name:
             told.append(f"{name.removeprefix('n_')} {value:g}")
-    return ": ".join([plots.index_name(line[INDEX]), ", ".join(told) or "as it is"])
+    name = ": ".join([plots.index_name(line[INDEX]), ", ".join(told) or "as it is"])
+    return textwrap.fill(name, NAME_WIDTH, subsequent_indent=6 * " ")
 
 
 if __name__ == "__main__":
