@@ -15,7 +15,7 @@ from ris.errors import RisError
 from ris.pipeline import training_sweep
 from ris.pipeline.compose import composed
 from ris.pipeline.layout import Tree
-from ris.pipeline.training_sweep import KNOWN, UNSEEN, TrainingSweep, drawn, front, sweep
+from ris.pipeline.training_sweep import KNOWN, UNSEEN, TrainingSweep, as_it_is, drawn, front, sweep
 
 PROJECT = Path(__file__).parents[2]
 SPACE: dict[str, list[Any]] = {
@@ -89,6 +89,18 @@ def test_a_training_that_falls_behind_is_pruned(params: Params, trainings: Train
     assert pruned[[KNOWN, UNSEEN, "minutes"]].isna().all(axis=None)
 
 
+def test_the_experiment_as_it_is_is_tried_again_if_it_was_killed(
+    params: Params, trainings: Trainings, tmp_path: Path
+) -> None:
+    tree = Tree(tmp_path, tmp_path)
+    trainings.killed_at = 1
+    with pytest.raises(KeyboardInterrupt):
+        sweep(params, SETTINGS, tree, tmp_path / "trials")
+    table = sweep(params, SETTINGS, tree, tmp_path / "trials")
+    assert trainings.begun[1] == params
+    assert as_it_is(table, params, SETTINGS)["trial"].tolist() == [1]
+
+
 def test_a_sweep_goes_on_where_it_was_killed(params: Params, trainings: Trainings, tmp_path: Path) -> None:
     tree = Tree(tmp_path, tmp_path)
     trainings.killed_at = 4
@@ -121,7 +133,7 @@ def test_the_front_is_what_no_other_trial_is_better_than_at_both_questions() -> 
 @pytest.mark.usefixtures("trainings")
 def test_the_picture_names_the_front(params: Params, tmp_path: Path) -> None:
     table = sweep(params, SETTINGS, Tree(tmp_path, tmp_path), tmp_path / "trials")
-    figure = drawn(table, front(table), SETTINGS)
+    figure = drawn(table, front(table), as_it_is(table, params, SETTINGS), SETTINGS)
     assert "1  learning rate 0.00025, distillation" in figure.get_supxlabel()
 
 

@@ -1,9 +1,9 @@
 """Sweep the training at a small budget: python -m ris.pipeline.training_sweep [KEY=VALUE ...].
 
 Optuna proposes settings out of conf/training_sweep.yaml, and a training that does worse after an epoch than
-half of the others did is pruned. As in `ris.pipeline.ablation`, a trial knows nothing of the classes of its
-draw and is judged by the validation pictures: those of classes that it knows decide what is proposed and
-pruned, those of classes that it never saw are told beside. No query is looked at.
+half of those trained to the end did is pruned. As in `ris.pipeline.ablation`, a trial knows nothing of the
+classes of its draw and is judged by the validation pictures: those of classes that it knows decide what is
+proposed and pruned, those of classes that it never saw are told beside. No query is looked at.
 
 Trials are kept in .ris/training_sweep/: killed and started again, it goes on. Several processes share them.
 """
@@ -37,6 +37,7 @@ from ris.pipeline.ablation import identity, measured
 from ris.pipeline.compose import composed
 from ris.pipeline.inputs import Catalog
 from ris.pipeline.layout import Tree
+from ris.pipeline.tuning import propose
 from ris.search.vectors import Vectors
 
 CONF = Path("conf")
@@ -66,14 +67,18 @@ def main() -> None:
         settings = _settings(sys.argv[1:])
         raw = OmegaConf.to_container(composed(CONF, [f"experiment={settings.experiment}"]), resolve=True)
         here = Path.cwd()
-        table = sweep(config.check(raw), settings, Tree(here, here), here / TRIALS)
-        trials = front(table)
+        params = config.check(raw)
+        table = sweep(params, settings, Tree(here, here), here / TRIALS)
+        trials, start = front(table), as_it_is(table, params, settings)
         write_table(TABLE, table)
         counts = {"trials": len(table), "pruned": int((table["state"] == "pruned").sum())}
-        best = [_told(line) for _, line in trials.iterrows()]
-        write_json(SUMMARY, {**counts, "as_it_is": _told(table.iloc[0]), "front": best})
-        plots.save(drawn(table, trials, settings), PICTURE)
-        print(f"{counts['trials']} trials, {counts['pruned']} of them pruned; best: {best[0]}")
+        lines = {
+            name: [_told(line) for _, line in some.iterrows()]
+            for name, some in {"as_it_is": start, "front": trials}.items()
+        }
+        write_json(SUMMARY, counts | lines)
+        plots.save(drawn(table, trials, start, settings), PICTURE)
+        print(f"{counts['trials']} trials, {counts['pruned']} of them pruned; best: {lines['front'][0]}")
     except (RisError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from error
@@ -110,7 +115,7 @@ def sweep(params: Params, settings: TrainingSweep, tree: Tree, trials: Path) -> 
     """
     catalog = Catalog.read(tree)
     study = _study(params, settings, catalog, trials)
-    study.enqueue_trial(_as_it_is(params, settings), skip_if_exists=True)
+    propose(study, _as_it_is(params, settings))
     while len(study.get_trials(states=ENDED)) < settings.trials:
         study.sampler = optuna.samplers.TPESampler(seed=params.seed + len(study.trials))
         study.optimize(lambda trial: _objective(params, settings, tree, catalog, trial), n_trials=1)
@@ -195,6 +200,12 @@ def _line(trial: FrozenTrial) -> dict[str, Any]:
     }
 
 
+def as_it_is(table: pd.DataFrame, params: Params, settings: TrainingSweep) -> pd.DataFrame:
+    """Return the first trial of the settings as they are; no line where it has not ended."""
+    values = pd.Series(_as_it_is(params, settings))
+    return table[(table[values.index] == values).all(axis=1)].head(1)
+
+
 def front(table: pd.DataFrame) -> pd.DataFrame:
     """Return the trials that no other is better than at both questions, the best at known classes first."""
     ordered = table.dropna(subset=[KNOWN]).sort_values([KNOWN, UNSEEN], ascending=False)
@@ -203,12 +214,13 @@ def front(table: pd.DataFrame) -> pd.DataFrame:
 
 
 @plots.styled
-def drawn(table: pd.DataFrame, trials: pd.DataFrame, settings: TrainingSweep) -> Figure:
+def drawn(table: pd.DataFrame, trials: pd.DataFrame, start: pd.DataFrame, settings: TrainingSweep) -> Figure:
     """Draw every trial that was not pruned by both questions, those of the front by name.
 
     Args:
-        table: see `sweep`; its first line is circled.
+        table: see `sweep`.
         trials: see `front`.
+        start: see `as_it_is`; it is circled.
         settings: whose keys are told.
     """
     figure = Figure(figsize=(plots.WIDTH, 3.4 + 0.2 * len(trials)), layout="constrained")
@@ -223,7 +235,6 @@ def drawn(table: pd.DataFrame, trials: pd.DataFrame, settings: TrainingSweep) ->
             f"{key.rpartition('.')[2].replace('_', ' ')} {line[key]:g}" for key in settings.space
         )
         names.append(f"{number}  {values}")
-    start = table.iloc[0]
     axes.scatter(start[UNSEEN], start[KNOWN], s=90, facecolors="none", edgecolors=plots.VERMILION)
     axes.set(xlabel="mAP@R macro, classes never seen", ylabel="mAP@R macro, classes trained on")
     told = "\n".join([*names, f"circled: {settings.experiment} as it is"])

@@ -20,6 +20,7 @@ import pandas as pd
 import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from optuna.trial import FrozenTrial, TrialState
 from pydantic import Field, ValidationError
 
 from ris import config
@@ -122,23 +123,31 @@ def tune(
         load_if_exists=True,
         directions=["maximize", "minimize"],
     )
-    for killed in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
-        study.tell(killed.number, state=optuna.trial.TrialState.FAIL)
+    for killed in study.get_trials(states=[TrialState.RUNNING]):
+        study.tell(killed.number, state=TrialState.FAIL)
     for index in settings.space[INDEX]:
         as_it_is = _as_it_is(params, settings, index)
         if all(value in settings.space[key] for key, value in as_it_is.items()):
-            study.enqueue_trial(as_it_is, skip_if_exists=True)
+            propose(study, as_it_is)
     study.sampler = optuna.samplers.TPESampler(seed=params.seed + len(study.trials))
-    finished = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
+    finished = study.get_trials(states=[TrialState.COMPLETE])
     study.optimize(
         partial(_objectives, params, settings, tree, catalog),
         n_trials=max(0, settings.trials - len(finished)),
         show_progress_bar=sys.stderr.isatty(),
     )
-    finished = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
+    finished = study.get_trials(states=[TrialState.COMPLETE])
     table = pd.DataFrame([_line(trial, settings) for trial in finished])
     front = sorted((_line(trial, settings) for trial in study.best_trials), key=lambda line: line[LATENCY])
     return table, front
+
+
+def propose(study: optuna.Study, values: dict[str, Any]) -> None:
+    """Have a study try settings next, unless it has or is about to; what failed is tried again."""
+    states = [state for state in TrialState if state != TrialState.FAIL]
+    trials = study.get_trials(deepcopy=False, states=states)
+    if all(trial.system_attrs.get("fixed_params", trial.params) != values for trial in trials):
+        study.enqueue_trial(values)
 
 
 def choose(table: pd.DataFrame, tolerance: float) -> dict[str, Any]:
@@ -211,7 +220,7 @@ def _search(params: Params, vectors: Vectors, rows: Any, index: str) -> Search:
     return ExactIndex.build(vectors, rows, {}, params.seed).search
 
 
-def _line(trial: optuna.trial.FrozenTrial, settings: Tuning) -> dict[str, Any]:
+def _line(trial: FrozenTrial, settings: Tuning) -> dict[str, Any]:
     quality, latency = trial.values
     tried = {key: trial.params.get(key, np.nan) for key in settings.space}
     return {"trial": trial.number, **tried, QUALITY: round(quality, 6), LATENCY: round(latency, 4)}
