@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from ris.artifacts import write_json
+from ris.artifacts import read_json, write_json
 from ris.errors import RisError
 from ris.pipeline.ablation import RECIPE, compared, drawn
 from ris.pipeline.compose import composed
@@ -109,6 +109,20 @@ def test_the_picture_has_a_line_an_experiment_in_each_panel(tmp_path: Path) -> N
         _, points = one.lines
         # Class by class: 0.4 and 0.4 against 0.3 and 0.8; 0.2 and 0.4 against these.
         assert np.asarray(points.get_xdata()).tolist() == pytest.approx([-0.15, -0.25])
+
+
+def test_what_was_asked_of_other_pictures_or_under_another_seed_is_not_compared(tmp_path: Path) -> None:
+    result(tmp_path, "recipe", 0, [0.2, 0.4, 0.8], 10)
+    result(tmp_path, "no_this", 1, [0.2, 0.2, 0.4], 4)
+    with pytest.raises(RisError, match="results of no_this and of the recipe that are not of the same seed"):
+        compared(tmp_path)
+    result(tmp_path, "recipe", 1, [0.2, 0.4, 0.8], 10)
+    path = tmp_path / "2_cores/no_this_1.json"
+    other = read_json(path)
+    other["unseen_class"]["rows"] = [0, 1, 3]
+    write_json(path, other)
+    with pytest.raises(RisError, match="not of the same seed and pictures"):
+        compared(tmp_path)
 
 
 def test_without_the_recipe_there_is_nothing_to_compare_with(tmp_path: Path) -> None:

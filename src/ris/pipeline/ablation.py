@@ -188,7 +188,7 @@ def compared(results: Path) -> pd.DataFrame:
         the difference under each seed, and the `minutes` of one training.
 
     Raises:
-        RisError: the recipe is not among the results of a device.
+        RisError: a device has no results of the recipe, or none that an experiment can be compared with.
     """
     lines = []
     for question in QUESTIONS:
@@ -202,6 +202,11 @@ def compared(results: Path) -> pd.DataFrame:
                     f"{folder} has no results of the recipe; run `python -m ris.pipeline.ablation`."
                 )
             for name, runs in found.items():
+                if not _comparable(runs, found[RECIPE], question):
+                    raise RisError(
+                        f"{folder} has results of {name} and of the recipe that are not of the same seed and "
+                        f"pictures; run `python -m ris.pipeline.ablation {name}`."
+                    )
                 lines.append(
                     {"experiment": name, "question": question, **_line(runs, found[RECIPE], question)}
                 )
@@ -222,6 +227,12 @@ def drawn(table: pd.DataFrame) -> Figure:
     }
     names = next(iter(of_question.values()))["experiment"]
     return differences("mAP@R", [name.replace("_", " ") for name in names], panels)
+
+
+def _comparable(by_seed: dict[str, Any], recipe_by_seed: dict[str, Any], question: str) -> bool:
+    common = by_seed.keys() & recipe_by_seed.keys()
+    asked = [some[seed][question]["rows"] for some in (by_seed, recipe_by_seed) for seed in common]
+    return bool(common) and all(rows == asked[0] for rows in asked)
 
 
 def _line(by_seed: dict[str, Any], recipe_by_seed: dict[str, Any], question: str) -> dict[str, Any]:
