@@ -145,7 +145,14 @@ def test_a_space_without_the_experiment_itself_is_refused(params: Params) -> Non
 
 @pytest.mark.parametrize(
     ("override", "told"),
-    [("trials=0", "trials"), ("trails=3", "trails"), ("space={finetune.rate: [3]}", "Unknown key")],
+    [
+        ("trials=0", "trials"),
+        ("trails=3", "trails"),
+        ("space={finetune.rate: [3]}", "Unknown key"),
+        ("space={finetune.augment.flip: [0.5]}", "has finetune.augment.flip"),
+        ("space={seed: [1]}", "has seed"),
+        ("space={extract.precision: [bf16]}", "has extract.precision"),
+    ],
 )
 def test_bad_settings_are_one_sentence(
     override: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -91,8 +91,10 @@ def _settings(overrides: list[str]) -> TrainingSweep:
     except (ValidationError, OmegaConfBaseException, yaml.YAMLError) as error:
         told = " ".join(str(error).split())
         raise RisError(f"{SETTINGS} with {overrides} is no description of a sweep: {told}") from error
-    for key in settings.space:
+    for key, values in settings.space.items():
         config.check_key(key)
+        if key.count(".") != 1 or not all(isinstance(value, int | float) for value in values):
+            raise RisError(f"{SETTINGS}'s `space` has {key}; name keys of a section, and numbers for each.")
     return settings
 
 
