@@ -21,6 +21,10 @@ Join: TypeAlias = Callable[[Sequence[Vectors]], Vectors]
 """Vectors (n, D1), (n, D2), ... of several networks to (n, D) of the space that is searched."""
 
 
+# `traced` says why. Not where it is called: threads that change the filters there undo each other's changes.
+warnings.filterwarnings("ignore", r"`torch\.jit\.", FutureWarning)
+
+
 @dataclass(frozen=True)
 class QueryNetwork:
     """One network, or several side by side, that see queries."""
@@ -86,8 +90,7 @@ def traced(embedder: Embedder) -> Embedder:
         return embedder
     crop = embedder.network.crop
     blank = torch.zeros((1, 3, crop, crop), dtype=torch.uint8, device=embedder.device)
-    with torch.inference_mode(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
+    with torch.inference_mode():
         example = standardise(blank, embedder.network.mean, embedder.network.std).to(embedder.dtype)
         module = torch.jit.trace(embedder.module, example, check_trace=False)  # type: ignore[no-untyped-call]
         module = torch.jit.freeze(module, optimize_numerics=False)
