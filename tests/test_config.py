@@ -145,6 +145,7 @@ def test_what_is_no_text_is_refused(key: str) -> None:
         ("finetune.augment.flip", -0.1, 1.1),
         ("extract.batch_size", 0, None),
         ("extract.workers", -1, None),
+        ("pca.shrinkage", 0.0, 1.1),
         ("index_annoy.n_trees", 0, None),
         ("index_annoy.search_k", -2, None),
         ("same_picture.candidates", 0, None),
@@ -265,7 +266,10 @@ def test_values_that_contradict_each_other() -> None:
             "backbone.weights.sourc",
             "Unknown key `backbone.weights.sourc`; did you mean `backbone.weights.source`?",
         ),
-        ("pca.seed", "Unknown key `pca.seed`; known here: n_components, whiten, normalise."),
+        (
+            "pca.seed",
+            "Unknown key `pca.seed`; known here: n_components, whiten, shrinkage, normalise, pretrained.",
+        ),
         (
             "pca.n_components.x",
             "Unknown key `pca.n_components.x`; `pca.n_components` is a value, set that.",

@@ -198,8 +198,8 @@ class Extract(Section):
     """Whether vectors are brought to length 1 before searching or PCA; the distance stays Euclidean."""
 
 
-class Pca(Section):
-    """The projection."""
+class Space(Section):
+    """The projection of one encoder's vectors."""
 
     n_components: Annotated[
         Annotated[int, Field(strict=True, ge=1)] | Share, WrapValidator(_dimensions_or_share)
@@ -207,8 +207,22 @@ class Pca(Section):
     """A number of dimensions, or the share of variance to keep."""
     whiten: Annotated[float, Field(ge=0.0, le=1.0)]
     """Directions are divided by their standard deviation to this power: 0 leaves them, 1 whitens."""
+    shrinkage: Annotated[float, Field(gt=0.0, le=1.0)]
+    """How far what is learnt from the classes is shrunk; 1 learns nothing from them. See
+    `ris.search.space.within_class_whitening`."""
+
+
+class Pca(Space):
+    """The projections."""
+
     normalise: bool
     """Whether projected vectors are brought to length 1."""
+    pretrained: Space
+    """That of the pre-trained encoder, which serves other classes than those that are learnt from."""
+
+    def of(self, encoder: str) -> Space:
+        """Return the settings for an encoder of `ris.pipeline.layout`."""
+        return self.pretrained if encoder.startswith("pretrained") else self
 
 
 class IndexAnnoy(Section):

@@ -108,6 +108,7 @@ def context(tmp_path: Path) -> Context:
             backbone="efficientnet_lite0",
             dimension=1280,
             components=128,
+            shrinkage=0.1,
             epochs=6,
             training="6 epochs at 176 px.",
             seed=0,

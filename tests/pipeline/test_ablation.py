@@ -28,10 +28,15 @@ def flat(name: str) -> dict[str, Any]:
     return found
 
 
-def test_the_recipe_is_the_committed_one_but_for_its_budget() -> None:
+def test_the_recipe_is_the_committed_one_but_for_its_budget_and_what_was_taken_over_since() -> None:
     committed, recipe = flat("lite0"), flat(f"ablation/{RECIPE}")
     changed = {key for key in committed if committed[key] != recipe[key]}
-    assert changed == {".finetune.epochs", ".finetune.train_size", ".unseen.draws"}
+    taken_over = {"more_frozen": ".finetune.frozen_stages", "no_label_smoothing": ".finetune.label_smoothing"}
+    for name, key in taken_over.items():
+        assert flat(f"ablation/{name}")[key] == committed[key]
+    of_the_space = {key for key in changed if key.startswith(".pca.")}
+    budget = {".finetune.epochs", ".finetune.train_size", ".unseen.draws"}
+    assert changed - of_the_space == budget | set(taken_over.values())
     assert not set(committed[".unseen.draws"]) & set(recipe[".unseen.draws"])
 
 

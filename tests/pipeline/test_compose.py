@@ -36,7 +36,7 @@ def test_what_is_written_is_what_stages_read(project: Path, monkeypatch: pytest.
     ("override", "said"),
     [
         ("pca.n_component=3", "Unknown key `pca.n_component`; did you mean `pca.n_components`?"),
-        ("+pca.size=3", "Unknown key `pca.size`; known here: n_components, whiten, normalise."),
+        ("+pca.size=3", "Unknown key `pca.size`; known here: n_components, whiten, shrinkage, "),
         ("pca.n_components=0", "Bad value for `pca.n_components`: "),
         ("data=flowers", "data/flowers"),
         ("backbone=vgg", "resnet50"),

@@ -12,12 +12,13 @@ from ris.data.features import write_features
 from ris.errors import RisError
 from ris.pipeline import layout
 from ris.pipeline.indexing import build_indexes
-from ris.pipeline.inputs import Catalog
+from ris.pipeline.inputs import Catalog, read_space
 from ris.pipeline.judging import ask_unseen
 from ris.pipeline.layout import Tree
 from ris.pipeline.unseen import held_out, write_rows
 from ris.search.annoy_index import AnnoyIndex
 from ris.search.knn import ExactIndex
+from ris.search.space import Projection
 from ris.stages.pca import pca
 
 PROJECT = Path(__file__).parents[2]
@@ -31,7 +32,12 @@ def params() -> Params:
     return params.model_copy(
         update={
             "unseen": params.unseen.model_copy(update={"classes": 2, "draws": DRAWS}),
-            "pca": params.pca.model_copy(update={"n_components": 6}),
+            "pca": params.pca.model_copy(
+                update={
+                    "n_components": 6,
+                    "pretrained": params.pca.pretrained.model_copy(update={"n_components": 5}),
+                }
+            ),
             "index_annoy": params.index_annoy.model_copy(update={"n_trees": 5}),
             "evaluate": params.evaluate.model_copy(update={"k": (1, 5), "latency_k": 5, "bootstrap": 50}),
         }
@@ -96,6 +102,23 @@ def test_the_projection_of_a_draw_ignores_its_classes(params: Params, tree: Tree
     write_features(tree.write(layout.features(FINETUNED)), vectors, catalog.sha256)
     pca(params, tree)
     assert projection.read_bytes() == before
+
+
+def test_each_encoder_is_projected_by_its_own_settings(params: Params, tree: Tree) -> None:
+    catalog = Catalog.read(tree)
+    for encoder, space in {"both_unseen0": params.pca, "pretrained_unseen0": params.pca.pretrained}.items():
+        known = held_out(params, catalog, 0).known(catalog.gallery)
+        vectors = read_space(params, tree, catalog, encoder, projected=False)
+        expected = Projection.fit(
+            vectors[known],
+            space.n_components,
+            space.whiten,
+            params.pca.normalise,
+            catalog.labels[known],
+            space.shrinkage,
+        )
+        found = np.load(tree.read(layout.features(encoder, projected=True)))
+        np.testing.assert_allclose(found, expected.apply(vectors), atol=1e-5)
 
 
 def test_all_draws_are_averaged(params: Params, tree: Tree) -> None:

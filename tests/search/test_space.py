@@ -1,11 +1,13 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from scipy.spatial.distance import mahalanobis
 
 from ris.errors import RisError
-from ris.search.space import Projection, normalise
+from ris.search.space import Projection, normalise, within_class_whitening
 
 
 @pytest.fixture
@@ -78,6 +80,57 @@ def test_whitening_leaves_out_directions_without_variance(features: npt.NDArray[
     np.testing.assert_allclose(whitened.std(axis=0, ddof=1), [1, 1, 1, 0, 0, 0], atol=1e-4)
 
 
+@pytest.fixture
+def labels() -> npt.NDArray[np.int64]:
+    return np.random.default_rng(1).choice([2, 5, 9, 12], size=60)
+
+
+def within(features: npt.NDArray[Any], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Return the covariance within classes (D, D), vector by vector."""
+    total: npt.NDArray[np.float64] = np.zeros((features.shape[1], features.shape[1]))
+    for x, label in zip(features.astype(np.float64), labels, strict=True):
+        apart = x - features[labels == label].mean(axis=0, dtype=np.float64)
+        total += np.outer(apart, apart)
+    return total / len(features)
+
+
+@pytest.mark.parametrize("shrinkage", [0.001, 0.3])
+def test_distances_after_learning_from_classes_are_those_of_mahalanobis(
+    features: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], shrinkage: float
+) -> None:
+    fitted = Projection.fit(features, 8, whiten=0, normalise=False, labels=labels, shrinkage=shrinkage)
+    covariance = within(features, labels)
+    shrunk = (1 - shrinkage) * covariance + shrinkage * np.eye(8) * np.trace(covariance) / 8
+    expected = [mahalanobis(features[0], x, np.linalg.inv(shrunk)) for x in features]
+    projected = fitted.apply(features)
+    np.testing.assert_allclose(np.linalg.norm(projected[0] - projected, axis=1), expected, rtol=1e-3)
+    variances = projected.var(axis=0)
+    assert (np.diff(variances) < 0).all()
+    np.testing.assert_allclose(fitted.spectrum, variances / variances.sum(), rtol=1e-3)
+
+
+def test_what_is_learnt_from_classes_makes_them_spread_alike(
+    features: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]
+) -> None:
+    learnt = within_class_whitening(features, labels, 1e-9)
+    np.testing.assert_allclose(within(features @ learnt, labels), np.eye(8), atol=1e-5)
+
+
+def test_a_whole_shrinkage_learns_nothing_from_classes(
+    features: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]
+) -> None:
+    learnt = within_class_whitening(features, labels, 1.0)
+    np.testing.assert_allclose(learnt / learnt[0, 0], np.eye(8), atol=1e-12)
+    plain = Projection.fit(features, 3, whiten=0.5, normalise=True)
+    same = Projection.fit(features, 3, whiten=0.5, normalise=True, labels=labels, shrinkage=1.0)
+    np.testing.assert_array_equal(same.apply(features), plain.apply(features))
+
+
+def test_classes_of_one_picture_each_teach_nothing(features: npt.NDArray[np.float32]) -> None:
+    with pytest.raises(RisError, match=r"^No class has two pictures .* set `pca.shrinkage=1`\.$"):
+        Projection.fit(features, 3, 0, normalise=True, labels=np.arange(60), shrinkage=0.5)
+
+
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.9, 0.99, 1 - 1e-12])
 def test_a_share_keeps_the_fewest_components_that_reach_it(
     features: npt.NDArray[np.float32], share: float
@@ -93,7 +146,8 @@ def test_what_cannot_be_fitted_or_projected_is_refused(features: npt.NDArray[np.
         return Projection.fit(vectors, n_components, whiten=0, normalise=False)
 
     with pytest.raises(
-        RisError, match=r"^`pca.n_components` is 9, but 60 features of 8 dimensions .* at most 8\.$"
+        RisError,
+        match=r"^`pca` asks for 9 components, but 60 features of 8 dimensions .* at most 8; lower `n_comp",
     ):
         fit(features, 9)
     with pytest.raises(RisError, match="at most 5"):

@@ -58,6 +58,8 @@ class RunSummary:
     """Of the encoder's vectors."""
     components: int
     """Dimensions after PCA."""
+    shrinkage: float
+    """Of the whitening within classes before it; 1 is none."""
     epochs: int
     """0 where the network was not trained."""
     training: str

@@ -141,10 +141,17 @@ def measured(
     vectors[catalog.gallery] = encoder.embedder(settings.precision).embed_files(
         catalog.files(catalog.gallery), settings.batch_size, settings.workers, params.clean.max_pixels
     )
-    space = params.pca
+    space, learnt = params.pca, held.known(gallery)
     if settings.normalise:
         vectors = normalise(vectors)
-    fitted = Projection.fit(vectors[held.known(gallery)], space.n_components, space.whiten, space.normalise)
+    fitted = Projection.fit(
+        vectors[learnt],
+        space.n_components,
+        space.whiten,
+        space.normalise,
+        catalog.labels[learnt],
+        space.shrinkage,
+    )
     asked = catalog.rows("validation")
     rows = {
         "same_class": held.known(asked),

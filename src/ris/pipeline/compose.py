@@ -30,7 +30,8 @@ def composed(conf: Path, overrides: list[str]) -> DictConfig:
     try:
         with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
             raw = compose("config", overrides)
-        config.check(OmegaConf.to_container(raw, resolve=True, throw_on_missing=True))
+        OmegaConf.resolve(raw)
+        config.check(OmegaConf.to_container(raw, throw_on_missing=True))
     except (HydraException, OmegaConfBaseException) as error:
         told = " ".join(str(error).split()).rstrip(".")
         raise RisError(f"Cannot compose {conf} with {overrides}: {told}.") from error

@@ -194,6 +194,7 @@ def _run(params: Params, tree: Tree) -> RunSummary:
         backbone=params.backbone.name,
         dimension=dimensions[1],
         components=dimensions[0],
+        shrinkage=params.pca.shrinkage,
         epochs=len(history),
         training=training if len(history) else "not trained: the pre-trained network as it is",
         seed=params.seed,

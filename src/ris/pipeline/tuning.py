@@ -159,6 +159,7 @@ def choose(table: pd.DataFrame, tolerance: float) -> dict[str, Any]:
 
 def _as_it_is(params: Params, settings: Tuning, index: str) -> dict[str, Any]:
     raw = params.model_dump()
+    raw["pca"] |= params.pca.of(settings.encoder).model_dump()
     found: dict[str, Any] = {INDEX: index}
     for key in settings.space:
         if key != INDEX and _matters(key, index):
@@ -191,6 +192,9 @@ def _matters(key: str, index: str) -> bool:
 def judged(params: Params, tree: Tree, catalog: Catalog, encoder: str, index: str) -> tuple[float, float]:
     """Ask one search for the validation pictures among the training ones.
 
+    Args:
+        params: those of `pca` are used, whatever the encoder.
+
     Returns:
         mAP@R, macro, and the p50 of one query in milliseconds.
     """
@@ -198,7 +202,14 @@ def judged(params: Params, tree: Tree, catalog: Catalog, encoder: str, index: st
     vectors = read_space(params, tree, catalog, encoder, projected=False)
     if _matters("pca", index):
         space = params.pca
-        fitted = Projection.fit(vectors[gallery], space.n_components, space.whiten, space.normalise)
+        fitted = Projection.fit(
+            vectors[gallery],
+            space.n_components,
+            space.whiten,
+            space.normalise,
+            catalog.labels[gallery],
+            space.shrinkage,
+        )
         vectors = fitted.apply(vectors)
     if index == layout.RERANKED:
         vectors = normalise(vectors)

@@ -14,14 +14,21 @@ from ris.search.space import Projection
 def pca(params: Params, tree: Tree) -> None:
     """Write the projections, the projected vectors, and the picture of the variance that they keep."""
     catalog = Catalog.read(tree)
-    settings = params.pca
     for encoder, draw in layout.searched_encoders(params.unseen.draws).items():
         vectors = read_space(params, tree, catalog, encoder, projected=False)
         rows = catalog.gallery
         if draw is not None:
             rows = held_out(params, catalog, draw).known(rows)
             write_rows(tree.write(layout.rows_fitted_to(encoder)), rows, catalog)
-        projection = Projection.fit(vectors[rows], settings.n_components, settings.whiten, settings.normalise)
+        space = params.pca.of(encoder)
+        projection = Projection.fit(
+            vectors[rows],
+            space.n_components,
+            space.whiten,
+            params.pca.normalise,
+            catalog.labels[rows],
+            space.shrinkage,
+        )
         projection.save(tree.write(layout.projection(encoder)))
         projected = tree.write(layout.features(encoder, projected=True))
         write_features(projected, projection.apply(vectors), catalog.sha256)
