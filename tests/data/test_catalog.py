@@ -7,23 +7,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
+from omegaconf import OmegaConf
 from PIL import Image, ImageFilter
 
 from ris.config import Params, check
 from ris.data.catalog import build_catalog
 from ris.data.split import check_split
 from ris.errors import RisError
+from ris.pipeline.compose import composed
 
 CONF = Path(__file__).parents[2] / "conf"
 CLASSES = ("ant", "bee", "cat")
 
 
 def params(**clean: Any) -> Params:
-    raw = yaml.safe_load((CONF / "config.yaml").read_text())
-    del raw["defaults"]
-    raw["data"] = yaml.safe_load((CONF / "data" / "caltech101.yaml").read_text())
-    raw["backbone"] = yaml.safe_load((CONF / "backbone" / "resnet50.yaml").read_text())
+    raw: Any = OmegaConf.to_container(composed(CONF, []))
     raw["clean"] |= {"max_pixels": 100_000, "min_class_size": 6} | clean
     raw["clean"]["near_duplicates"] |= {"words": 128}
     return check(raw)
