@@ -39,12 +39,15 @@ def test_every_choice_composes(data: str, backbone: str) -> None:
 @pytest.mark.parametrize("experiment", choices("experiment"))
 def test_every_experiment_composes_and_its_keys_win(experiment: str) -> None:
     own = yaml.safe_load((CONF / "experiment" / f"{experiment}.yaml").read_text())
-    plain, found = raw(), raw(f"experiment={experiment}")
+    plain = yaml.safe_load((CONF / "config.yaml").read_text())
+    del plain["defaults"]
     for choice in own.pop("defaults"):
         ((group, name),) = choice.items()
         section = group.removeprefix("override /")
         plain[section] = yaml.safe_load((CONF / section / f"{name}.yaml").read_text())
-    assert OmegaConf.to_container(OmegaConf.merge(plain, own)) == found
+    found = raw(f"experiment={experiment}")
+    expected = OmegaConf.merge({"data": raw()["data"]}, plain, own)
+    assert OmegaConf.to_container(expected, resolve=True) == found
     config.check(found)
 
 
