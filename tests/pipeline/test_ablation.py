@@ -28,24 +28,39 @@ def flat(name: str) -> dict[str, Any]:
     return found
 
 
-def test_the_recipe_is_the_committed_one_but_for_its_budget_and_what_was_taken_over_since() -> None:
-    committed, recipe = flat("lite0"), flat(f"ablation/{RECIPE}")
-    changed = {key for key in committed if committed[key] != recipe[key]}
-    taken_over = {"more_frozen": ".finetune.frozen_stages", "no_label_smoothing": ".finetune.label_smoothing"}
+def differing(name: str, other: str) -> set[str]:
+    values, others = flat(name), flat(other)
+    return {key for key in values if values[key] != others[key]}
+
+
+def test_the_budget_is_the_only_change_of_the_committed_experiment() -> None:
+    budget = {".finetune.epochs", ".finetune.train_size", ".unseen.draws"}
+    assert differing("lite0", "budget/lite0") == budget
+    assert not set(flat("lite0")[".unseen.draws"]) & set(flat("budget/lite0")[".unseen.draws"])
+
+
+def test_what_was_taken_over_is_all_that_the_recipe_lacks() -> None:
+    committed = flat("budget/lite0")
+    taken_over = {
+        "more_frozen": ".finetune.frozen_stages",
+        "no_label_smoothing": ".finetune.label_smoothing",
+        "learnt_from_classes": ".pca.shrinkage",
+    }
     for name, key in taken_over.items():
         assert flat(f"ablation/{name}")[key] == committed[key]
-    of_the_space = {key for key in changed if key.startswith(".pca.")}
-    budget = {".finetune.epochs", ".finetune.train_size", ".unseen.draws"}
-    assert changed - of_the_space == budget | set(taken_over.values())
-    assert not set(committed[".unseen.draws"]) & set(recipe[".unseen.draws"])
+    changed = differing("budget/lite0", f"ablation/{RECIPE}")
+    assert {key for key in changed if not key.startswith(".pca.pretrained.")} == {
+        *taken_over.values(),
+        ".pca.whiten",
+    }
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != RECIPE])
 def test_an_experiment_changes_one_thing(name: str) -> None:
-    recipe, other = flat(f"ablation/{RECIPE}"), flat(f"ablation/{name}")
-    changed = {key for key in recipe if recipe[key] != other[key]}
+    base = "untrained" if name.startswith("untrained_") else RECIPE
+    changed = differing(f"ablation/{base}", f"ablation/{name}")
     assert len(changed) == 1 or changed == {".finetune.augment.jitter", ".finetune.augment.grayscale"}
-    assert all(key.startswith(".finetune.") for key in changed)
+    assert all(key.startswith((".finetune.", ".pca.")) for key in changed)
 
 
 def result(

@@ -22,12 +22,12 @@ SPACE: dict[str, list[Any]] = {
     "finetune.learning_rate": [2.5e-4, 5.0e-4, 1.0e-3],
     "finetune.distillation": [0.0, 2.0],
 }
-SETTINGS = TrainingSweep(experiment="ablation/recipe", trials=12, space=SPACE)
+SETTINGS = TrainingSweep(experiment="budget/lite0", trials=12, space=SPACE)
 
 
 @pytest.fixture(scope="module")
 def params() -> Params:
-    raw = OmegaConf.to_container(composed(PROJECT / "conf", ["experiment=ablation/recipe"]), resolve=True)
+    raw = OmegaConf.to_container(composed(PROJECT / "conf", ["experiment=budget/lite0"]), resolve=True)
     return config.check(raw)
 
 
