@@ -9,12 +9,15 @@ import pandas as pd
 import pytest
 
 from ris.artifacts import write_table
-from ris.config import Params, load
+from ris.config import Params, check, load
 from ris.data.features import write_features
+from ris.evaluation.judgement import SameClass
 from ris.pipeline import layout, tuning
-from ris.pipeline.inputs import Catalog
+from ris.pipeline.inputs import Catalog, read_space
 from ris.pipeline.layout import Tree
 from ris.pipeline.tuning import LATENCY, QUALITY, Tuning, choose, judged, tune
+from ris.pipeline.unseen import held_out
+from ris.search.space import Projection
 
 PROJECT = Path(__file__).parents[2]
 CLASSES, PICTURES = 6, 15
@@ -78,6 +81,70 @@ def test_queries_decide_nothing(params: Params, tree: Tree, index: str) -> None:
     assert judged(small, tree, catalog, "finetuned", index)[0] == before
 
 
+def small(params: Params, **pca: Any) -> Params:
+    raw = params.model_dump()
+    raw["pca"] |= {"n_components": 4} | pca
+    raw["pca"]["pretrained"] |= {"n_components": 3, "shrinkage": 0.5}
+    raw["unseen"]["classes"] = 2
+    return check(raw)
+
+
+def test_of_classes_that_are_unknown_these_alone_are_asked(
+    params: Params, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog, few = Catalog.read(tree), small(params)
+    hidden = held_out(few, catalog, 3).hidden
+    fitted_to, asked = [], []
+    fit, of = Projection.fit, SameClass.of
+
+    def seen_fit(vectors: Any, *arguments: Any) -> Projection:
+        fitted_to.append(vectors)
+        return fit(vectors, *arguments)
+
+    def seen_of(queries: Any, *arguments: Any) -> SameClass:
+        asked.append(queries)
+        return of(queries, *arguments)
+
+    monkeypatch.setattr(Projection, "fit", seen_fit)
+    monkeypatch.setattr(SameClass, "of", seen_of)
+    judged(few, tree, catalog, "pretrained_unseen3", "knn_pca")
+    train, validation = catalog.rows("train"), catalog.rows("validation")
+    np.testing.assert_array_equal(asked[0], np.intersect1d(validation, hidden))
+    vectors = read_space(few, tree, catalog, "pretrained", projected=False)
+    np.testing.assert_array_equal(fitted_to[0], vectors[np.setdiff1d(train, hidden)])
+
+
+@pytest.mark.parametrize(
+    ("encoder", "dimensions"), [("finetuned", 4), ("pretrained", 3), ("both_unseen0", 4)]
+)
+def test_an_encoder_is_tuned_from_its_own_projection(
+    params: Params, tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoder: str, dimensions: int
+) -> None:
+    space: dict[str, list[Any]] = {"index": ["knn_pca"], "pca.whiten": [0.0, 0.5]}
+    settings = Tuning(trials=2, encoder=encoder, tolerance=0.01, space=space)
+    tried = []
+
+    def noted(params: Params, *_: Any) -> tuple[float, float]:
+        tried.append(params.pca.n_components)
+        return 0.5, 1.0
+
+    monkeypatch.setattr(tuning, "judged", noted)
+    monkeypatch.setattr(tuning, "checksum", lambda _: "")
+    tune(small(params), settings, tree, tmp_path / "trials")
+    assert tried == [dimensions] * 2
+
+
+def test_what_is_not_tried_makes_another_sweep(
+    params: Params, tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuning, "judged", lambda *_: (0.5, 1.0))
+    space: dict[str, list[Any]] = {"index": ["knn_pca"], "pca.whiten": [0.0, 0.5]}
+    settings = Tuning(trials=2, encoder="finetuned", tolerance=0.01, space=space)
+    for pca in ({}, {"whiten": 0.5}, {"shrinkage": 0.2}):
+        tune(small(params, **pca), settings, tree, tmp_path / "trials")
+    assert len(list((tmp_path / "trials").glob("*.db"))) == 2
+
+
 def test_a_sweep_goes_on_where_it_was_killed(
     params: Params, tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,6 +203,8 @@ def test_the_fastest_of_the_good_ones_is_chosen() -> None:
         ("trials=0", "trials"),
         ("trails=3", "trails"),
         ("encoder=other", "`encoder` is other"),
+        ("encoder=pretrained_unseen", "`encoder` is pretrained_unseen"),
+        ("space={index: [knn], pca.pretrained.whiten: [0.5]}", "`space` has pca.pretrained.whiten"),
         ("space={index: [knn], pca.size: [3]}", "Unknown key `pca.size`"),
     ],
 )

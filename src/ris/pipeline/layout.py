@@ -72,6 +72,12 @@ def unseen(encoder: str, draw: int) -> str:
     return f"{encoder}_unseen{draw}"
 
 
+def draw_unknown_to(encoder: str) -> int | None:
+    """The draw whose classes an encoder knows nothing of, by its name; None where it may know all."""
+    _, _, draw = encoder.partition("_unseen")
+    return int(draw) if draw else None
+
+
 def embedding_encoders(draws: Sequence[int]) -> list[str]:
     """Every encoder that has a network of its own."""
     return ["finetuned", "pretrained", *(unseen("finetuned", draw) for draw in draws)]

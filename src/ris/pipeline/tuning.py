@@ -2,11 +2,13 @@
 
 Optuna proposes settings out of conf/tuning.yaml, once those of params.yaml have been tried as they are. Each
 is judged by the validation pictures asked against the training ones, on two objectives: mAP@R, macro, and the
-p50 of one query. No query is looked at, so that the search may be chosen by it. Trials are kept in
-.ris/tuning/: killed and started again, it goes on.
+p50 of one query. No query is looked at, so that the search may be chosen by it. With an encoder that must not
+know the classes of a draw, such as `encoder=pretrained_unseen3`, these classes alone are asked for, and no
+projection learns from them. Trials are kept in .ris/tuning/: killed and started again, it goes on.
 """
 
 import hashlib
+import re
 import sys
 import textwrap
 from collections.abc import Mapping
@@ -33,6 +35,7 @@ from ris.evaluation.latency import measure_latency
 from ris.pipeline import layout
 from ris.pipeline.inputs import Catalog, read_space
 from ris.pipeline.layout import Tree
+from ris.pipeline.unseen import held_out
 from ris.search.annoy_index import AnnoyIndex
 from ris.search.knn import ExactIndex
 from ris.search.reranking import AlphaQueryExpansion, augmented
@@ -41,8 +44,9 @@ from ris.search.vectors import Vectors
 
 CONF = Path("conf/tuning.yaml")
 TRIALS = Path(".ris/tuning")
-TABLE, SUMMARY, PICTURE = (Path(f"reports/tuning.{end}") for end in ("csv", "json", "png"))
+RESULTS = Path("reports/tuning")
 INDEX, QUALITY, LATENCY = "index", "mAP@R macro", "p50_ms"
+ENCODER = re.compile(rf"({'|'.join(layout.ENCODERS)})(_unseen\d+)?")
 TIMED = 300
 """Validation pictures that are timed, one at a time."""
 NAME_WIDTH = 92
@@ -54,6 +58,7 @@ class Tuning(Section):
 
     trials: Positive
     encoder: str
+    """One of `ris.pipeline.layout.ENCODERS`, or such a one that does not know a draw's classes."""
     tolerance: float = Field(ge=0.0)
     """mAP@R, macro, that the chosen search may be worse than the best one."""
     space: dict[str, list[Any]]
@@ -69,11 +74,14 @@ def main() -> None:
         chosen = choose(table, settings.tolerance)
         of_indexes = [choose(rows, settings.tolerance) for _, rows in table.groupby(INDEX)]
         lines = {"chosen": [chosen], "by_index": of_indexes, "front": front}
-        write_table(TABLE, table)
+        written = RESULTS / settings.encoder
+        write_table(written.with_suffix(".csv"), table)
         write_json(
-            SUMMARY, {"trials": len(table)} | {name: list(map(_named, some)) for name, some in lines.items()}
+            written.with_suffix(".json"),
+            {"trials": len(table)} | {name: list(map(_named, some)) for name, some in lines.items()},
         )
-        plots.save(plots.pareto_front(table, front, chosen, QUALITY, LATENCY, _name), PICTURE)
+        picture = plots.pareto_front(table, front, chosen, QUALITY, LATENCY, _name)
+        plots.save(picture, written.with_suffix(".png"))
         print(f"{len(table)} trials; chosen: {_named(chosen)}")
     except (RisError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -87,11 +95,16 @@ def _settings(overrides: list[str]) -> Tuning:
     except (ValidationError, OmegaConfBaseException, yaml.YAMLError) as error:
         told = " ".join(str(error).split())
         raise RisError(f"{CONF} with {overrides} is no description of a sweep: {told}") from error
-    if settings.encoder not in layout.ENCODERS:
-        raise RisError(f"`encoder` is {settings.encoder}; choose one of {', '.join(layout.ENCODERS)}.")
+    if not ENCODER.fullmatch(settings.encoder):
+        raise RisError(
+            f"`encoder` is {settings.encoder}; choose one of {', '.join(layout.ENCODERS)}, or one that does "
+            f"not know the classes of a draw, such as {layout.unseen('pretrained', 3)}."
+        )
     for key in settings.space:
         if key != INDEX:
             config.check_key(key)
+            if key.count(".") != 1:
+                raise RisError(f"{CONF}'s `space` has {key}; name `{INDEX}`, and keys of a section.")
     return settings
 
 
@@ -113,7 +126,7 @@ def tune(
     """
     catalog = Catalog.read(tree)
     vectors = [checksum(tree.read(layout.features(part))) for part in layout.parts(settings.encoder)]
-    decisive = (settings.space, params.seed, catalog.sha256, vectors)
+    decisive = (settings.space, settings.encoder, _fixed(params, settings), catalog.sha256, vectors)
     identity = hashlib.sha256(repr(decisive).encode()).hexdigest()[:16]
     trials.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -157,9 +170,27 @@ def choose(table: pd.DataFrame, tolerance: float) -> dict[str, Any]:
     return chosen
 
 
-def _as_it_is(params: Params, settings: Tuning, index: str) -> dict[str, Any]:
+def _of_encoder(params: Params, settings: Tuning) -> dict[str, Any]:
+    """Return params.yaml with the projection of the encoder that is tuned in `pca` itself."""
     raw = params.model_dump()
     raw["pca"] |= params.pca.of(settings.encoder).model_dump()
+    return raw
+
+
+def _fixed(params: Params, settings: Tuning) -> tuple[Any, ...]:
+    """Return what trials take from params.yaml and do not try."""
+    raw = _of_encoder(params, settings)
+    del raw["pca"]["pretrained"]
+    for key in settings.space:
+        if key != INDEX:
+            section, name = key.split(".")
+            raw[section][name] = None
+    searched = (raw["extract"]["normalise"], raw["pca"], raw["index_annoy"], raw["reranking"])
+    return *searched, raw["unseen"]["classes"], raw["evaluate"]["latency_k"], raw["seed"]
+
+
+def _as_it_is(params: Params, settings: Tuning, index: str) -> dict[str, Any]:
+    raw = _of_encoder(params, settings)
     found: dict[str, Any] = {INDEX: index}
     for key in settings.space:
         if key != INDEX and _matters(key, index):
@@ -172,7 +203,7 @@ def _objectives(
     params: Params, settings: Tuning, tree: Tree, catalog: Catalog, trial: optuna.Trial
 ) -> tuple[float, float]:
     index = trial.suggest_categorical(INDEX, settings.space[INDEX])
-    raw = params.model_dump()
+    raw = _of_encoder(params, settings)
     for key, values in settings.space.items():
         if key != INDEX and _matters(key, index):
             section, name = key.split(".")
@@ -194,20 +225,29 @@ def judged(params: Params, tree: Tree, catalog: Catalog, encoder: str, index: st
 
     Args:
         params: those of `pca` are used, whatever the encoder.
+        tree: of the vectors.
+        catalog: of the pictures.
+        encoder: one that does not know a draw's classes is asked for these alone.
+        index: to search by.
 
     Returns:
         mAP@R, macro, and the p50 of one query in milliseconds.
     """
     gallery, asked = catalog.rows("train"), catalog.rows("validation")
+    learnt, draw = gallery, layout.draw_unknown_to(encoder)
+    if draw is not None:
+        held = held_out(params, catalog, draw)
+        learnt = held.known(gallery)
+        asked = asked[catalog.table["label"].iloc[asked].isin(held.classes)]
     vectors = read_space(params, tree, catalog, encoder, projected=False)
     if _matters("pca", index):
         space = params.pca
         fitted = Projection.fit(
-            vectors[gallery],
+            vectors[learnt],
             space.n_components,
             space.whiten,
             space.normalise,
-            catalog.labels[gallery],
+            catalog.labels[learnt],
             space.shrinkage,
         )
         vectors = fitted.apply(vectors)
