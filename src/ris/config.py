@@ -207,7 +207,7 @@ class Space(Section):
     """A number of dimensions, or the share of variance to keep."""
     whiten: Annotated[float, Field(ge=0.0, le=1.0)]
     """Directions are divided by their standard deviation to this power: 0 leaves them, 1 whitens."""
-    shrinkage: Annotated[float, Field(gt=0.0, le=1.0)]
+    shrinkage: Annotated[float, Field(ge=1e-6, le=1.0)]
     """How far what is learnt from the classes is shrunk; 1 learns nothing from them. See
     `ris.search.space.within_class_whitening`."""
 

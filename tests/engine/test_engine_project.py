@@ -221,6 +221,9 @@ def test_the_command_searches_a_project_and_does_not_change_it(
     refused = CliRunner().invoke(app, ["sync", str(project)])
     assert refused.exit_code == 1
     assert "which `dvc repro` makes; it is only read" in " ".join(refused.stderr.split())
+    judged = CliRunner().invoke(app, ["evaluate", str(project)])
+    assert judged.exit_code == 1
+    assert "have learnt from these labels; read what its queries found" in " ".join(judged.stderr.split())
 
 
 def test_vectors_of_another_catalog_are_refused(project: Path, tmp_path: Path) -> None:

@@ -129,6 +129,29 @@ def test_recall_latency_has_a_panel_an_index_and_a_line_a_number_of_trees() -> N
         np.testing.assert_allclose(points(panel.lines[1])[:, 0], np.array([0.5, 5.0]))
 
 
+def test_a_label_that_would_lie_on_another_is_left_out() -> None:
+    curve = recall_curve()
+    near = curve.assign(p50_ms=curve["p50_ms"].rank() / 1000 + 1, **{"ann_recall@10": 1.0})
+    for table, labelled in ((curve, 2), (near, 1)):
+        (axes, _) = plots.recall_latency(table, {"annoy": 1.0, "annoy_pca": 0.1}).axes
+        assert len(axes.texts) == labelled
+
+
+def test_points_of_the_front_are_numbered_and_those_side_by_side_share_a_label() -> None:
+    trials = pd.DataFrame({"quality": [0.8, 0.9, 0.901, 0.5], "ms": [1.0, 10.0, 10.1, 5.0]})
+    front = trials.iloc[:3].to_dict("records")
+    figure = plots.pareto_front(trials, front, front[2], "quality", "ms", lambda one: f"{one['ms']} ms")
+    assert [text.get_text() for text in figure.axes[0].texts] == ["1", "2-3"]
+    told = figure.get_supxlabel().splitlines()
+    assert told == [
+        "1  1.0 ms",
+        "2  10.0 ms",
+        "3  10.1 ms",
+        "circled: chosen",
+        "not shown: 1 trials below 0.69",
+    ]
+
+
 def test_series_differ_by_marker_and_not_by_colour_alone() -> None:
     assert len({marker for _, marker in plots.SERIES}) == len(plots.SERIES)
     first, second = FIGURES["per_class"]().axes[0].lines

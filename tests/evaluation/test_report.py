@@ -373,7 +373,7 @@ def test_a_calibrated_answer_is_a_sentence_a_score(asked: Context) -> None:
 
 def test_recall_edit_by_edit_is_of_the_encoder_that_gives_the_candidates(asked: Context) -> None:
     text = section(render(asked), "same_picture")
-    assert "Query one vector all of these, in turn verified" in text
+    assert "Query one vector all rankings, in turn verified" in text
     assert "JPEG at quality 10 0.853 0.925 1.025" in text
     assert "in a screenshot 0.115 0.187 0.287" in text
 
@@ -427,6 +427,12 @@ def test_the_first_sentence_is_the_answer(context: Context) -> None:
 def test_what_fine_tuning_bought_is_the_difference(context: Context) -> None:
     text = re.sub(r"\s+", " ", Page(render(context)).text)
     assert "precision@10, micro0.7420.942+0.200" in text
+
+
+def test_the_projection_is_told_as_it_was_fitted(context: Context) -> None:
+    assert "128 after whitening within classes (shrinkage 0.1) and PCA" in section(render(context), "run")
+    plain = dataclasses.replace(context, run=dataclasses.replace(context.run, shrinkage=1.0))
+    assert "128 after PCA" in section(render(plain), "run")
 
 
 def test_dropped_files_are_counted_in_full_and_listed_in_part(context: Context) -> None:

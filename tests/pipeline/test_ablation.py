@@ -1,18 +1,31 @@
 """The table of ablations against a hand-computed case, and the experiments that it is made of."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
-from ris.artifacts import read_json, write_json
+from ris import config
+from ris.artifacts import read_json, write_json, write_table
+from ris.encoder import training
+from ris.encoder.encoder import Encoder
+from ris.encoder.training import Labelled
 from ris.errors import RisError
+from ris.pipeline import ablation, layout
 from ris.pipeline.ablation import RECIPE, compared, drawn
 from ris.pipeline.compose import composed
+from ris.pipeline.inputs import Catalog
+from ris.pipeline.layout import Tree
+from ris.pipeline.unseen import held_out
+from ris.search.space import Projection
 
-CONF = Path(__file__).parents[2] / "conf"
+PROJECT = Path(__file__).parents[2]
+CONF = PROJECT / "conf"
 NAMES = sorted(path.stem for path in (CONF / "experiment/ablation").glob("*.yaml"))
 
 
@@ -44,7 +57,7 @@ def test_what_was_taken_over_is_all_that_the_recipe_lacks() -> None:
     taken_over = {
         "more_frozen": ".finetune.frozen_stages",
         "no_label_smoothing": ".finetune.label_smoothing",
-        "learnt_from_classes": ".pca.shrinkage",
+        "learnt": ".pca.shrinkage",
     }
     for name, key in taken_over.items():
         assert flat(f"ablation/{name}")[key] == committed[key]
@@ -57,10 +70,91 @@ def test_what_was_taken_over_is_all_that_the_recipe_lacks() -> None:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != RECIPE])
 def test_an_experiment_changes_one_thing(name: str) -> None:
-    base = "untrained" if name.startswith("untrained_") else RECIPE
+    base = name.rpartition("_")[0] if name.startswith("untrained_") else RECIPE
     changed = differing(f"ablation/{base}", f"ablation/{name}")
     assert len(changed) == 1 or changed == {".finetune.augment.jitter", ".finetune.augment.grayscale"}
     assert all(key.startswith((".finetune.", ".pca.")) for key in changed)
+
+
+class Network:
+    """Gives each picture the vector that was drawn for it."""
+
+    def __init__(self, vectors: npt.NDArray[np.float32]) -> None:
+        self.vectors = vectors
+        self.network = SimpleNamespace(dimension=vectors.shape[1])
+
+    def embedder(self, _: str) -> "Network":
+        return self
+
+    def embed_files(self, files: list[Path], *_: int) -> npt.NDArray[np.float32]:
+        return self.vectors[[int(file.stem) for file in files]]
+
+
+def test_classes_held_out_are_asked_and_nothing_learns_from_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = config.load(PROJECT / "params.yaml").model_dump()
+    raw["unseen"] |= {"classes": 2, "draws": [1]}
+    raw["pca"] |= {"n_components": 6}
+    params, tree = config.check(raw), Tree(tmp_path, tmp_path)
+    labels = np.repeat(np.arange(8), 15)
+    split = ["query", "train", "train", "train", "validation"] * 24
+    files = [f"{row}.png" for row in range(len(labels))]
+    table = pd.DataFrame({"path": files, "label": [f"class_{label}" for label in labels], "split": split})
+    write_table(tree.write(layout.CATALOG), table.assign(group=np.arange(len(labels))))
+    catalog = Catalog.read(tree)
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((8, 12))[labels] + 0.3 * rng.standard_normal((len(labels), 12))
+    network = Network(vectors.astype(np.float32))
+    trained: list[Labelled] = []
+    fitted_to = []
+
+    def finetuned(_: Any, *labelled: Any) -> SimpleNamespace:
+        trained.extend(labelled[:2])
+        return SimpleNamespace(encoder=network)
+
+    fit = Projection.fit
+
+    def fitted(vectors: Any, *arguments: Any) -> Projection:
+        fitted_to.append(vectors)
+        return fit(vectors, *arguments)
+
+    monkeypatch.setattr(Encoder, "open", lambda _: None)
+    monkeypatch.setattr(training, "finetune", finetuned)
+    monkeypatch.setattr(Projection, "fit", fitted)
+    found = ablation.measured(params, tree, catalog, 0, tmp_path)
+
+    held = np.flatnonzero(np.isin(table["label"], held_out(params, catalog, 1).classes))
+    train, validation = catalog.rows("train"), catalog.rows("validation")
+    for labelled, rows in zip(trained, (train, validation), strict=True):
+        known = np.setdiff1d(rows, held)
+        assert [int(file.stem) for file in labelled.files] == known.tolist()
+        assert len(np.unique(labelled.labels)) == 6
+    lengths = np.linalg.norm(network.vectors, axis=1, keepdims=True)
+    np.testing.assert_allclose(
+        fitted_to[0], (network.vectors / lengths)[np.setdiff1d(train, held)], atol=1e-6
+    )
+    assert found["same_class"]["rows"] == np.setdiff1d(validation, held).tolist()
+    assert found["unseen_class"]["rows"] == np.intersect1d(validation, held).tolist()
+    assert np.mean(found["unseen_class"]["mAP@R"]) > 0.5  # By chance it is some 1 / 8.
+
+
+def test_what_does_not_decide_a_result_makes_no_other_one() -> None:
+    raw, catalog = config.load(PROJECT / "params.yaml").model_dump(), SimpleNamespace(sha256="0")
+
+    def identity(section: str, **values: Any) -> str:
+        changed = config.check(raw | {section: raw[section] | values})
+        return ablation.identity(changed, catalog, 0)  # type: ignore[arg-type]
+
+    as_it_is = identity("pca")
+    pretrained = raw["pca"]["pretrained"] | {"whiten": 0.9}
+    assert identity("pca", pretrained=pretrained) == identity("finetune", workers=7) == as_it_is
+    changes = [
+        identity("pca", shrinkage=0.9),
+        identity("extract", normalise=False),
+        identity("unseen", draws=[4]),
+    ]
+    assert len({as_it_is, *changes}) == 4
 
 
 def result(

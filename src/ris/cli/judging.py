@@ -71,6 +71,11 @@ def _opened(pictures: Path, encoder: str | None, progress: "Progress | None") ->
         if encoder is not None:
             raise typer.BadParameter(f"{pictures} is a store and has its encoder.", param_hint="--encoder")
         with SearchEngine.open(pictures) as engine:
+            if engine.read_only:
+                raise RisError(
+                    f"{pictures} is a project, whose encoder and projection have learnt from these labels; "
+                    "read what its queries found in reports/metrics.json."
+                )
             yield engine
         return
     with TemporaryDirectory(prefix="ris-") as holder:

@@ -29,6 +29,9 @@ SERIES = ((BLUE, "o"), (VERMILION, "s"), (GREEN, "^"), (PURPLE, "D"), (ORANGE, "
 WIDTH = 4.8
 """Inches. Narrow, so that text stays readable where a page shows the plot at the width of a phone."""
 
+TOO_NEAR = 40.0
+"""Pixels between two points below which their numbers would overlap."""
+
 STYLE = (
     "default",
     {
@@ -71,7 +74,7 @@ def index_name(index: str) -> str:
         "regions": "gallery regions",
         "views": "query views",
         "fingerprint": "fingerprint",
-        "candidates": "all of these, in turn",
+        "candidates": "all rankings, in turn",
         "verified": "verified",
     }
     if index in names:
@@ -206,24 +209,26 @@ def recall_latency(curve: pd.DataFrame, exact_ms: Mapping[str, float]) -> Figure
             line = rows[rows["n_trees"] == count].sort_values("search_k")
             axes.plot(line["p50_ms"], line[recall], color=colour, marker=marker, label=f"{count} trees")
         fullest = rows[rows["n_trees"] == trees[-1]].sort_values("search_k")
-        for search_k, milliseconds, share in zip(
-            fullest["search_k"], fullest["p50_ms"], fullest[recall], strict=True
-        ):
+        labelled: tuple[float, float] | None = None
+        for search_k, *place in fullest[["search_k", "p50_ms", recall]].itertuples(index=False):
+            # A label that would lie on the last one is left out.
+            if labelled and place[0] < 1.3 * labelled[0] and abs(place[1] - labelled[1]) < 0.03:
+                continue
+            labelled = place[0], place[1]
             axes.annotate(
                 f"{search_k:,}",
-                (milliseconds, share),
-                (-4, 3),
+                labelled,
+                (5, -9),
                 textcoords="offset points",
-                ha="right",
                 fontsize=7,
-                color=MUTED,
+                color=SERIES[(len(trees) - 1) % len(SERIES)][0],
             )
         axes.axvline(exact_ms[index], color=INK, linestyle="--", linewidth=1, label="exact KNN")
         axes.set(title=index_name(index), xscale="log", ylabel=recall.replace("ann_", "ANN "))
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.margins(x=0.08)
-    all_axes[-1].set_xlabel("p50 of one query, milliseconds (numbers at points: search_k)")
+    all_axes[-1].set_xlabel(f"p50 of one query, milliseconds (numbers: search_k, of {trees[-1]} trees)")
     figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
@@ -252,17 +257,38 @@ def pareto_front(
     axes.scatter(trials[latency], trials[quality], color=MUTED, s=9, alpha=0.6, linewidths=0)
     places = [(one[latency], one[quality]) for one in front]
     axes.plot(*zip(*places, strict=True), color=BLUE, marker="o", drawstyle="steps-post")
-    for number, place in enumerate(places, start=1):
-        axes.annotate(str(number), place, (4, 4), textcoords="offset points", color=BLUE, fontsize=7.5)
     axes.scatter(
         chosen[latency], chosen[quality], s=90, facecolors="none", edgecolors=VERMILION, linewidths=1.6
     )
     axes.set(xscale="log", xlabel="p50 of one query, milliseconds", ylabel=quality)
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.set_ylim(bottom=max(float(trials[quality].min()), places[0][1] - 0.1) - 0.01)
+    axes.margins(x=0.1)
+    bottom = max(float(trials[quality].min()), places[0][1] - 0.1) - 0.01
+    axes.set_ylim(bottom=bottom)
+    for numbers, place in _together(axes, places):
+        axes.annotate(
+            numbers, place, (-4, 4), textcoords="offset points", ha="right", color=BLUE, fontsize=7.5
+        )
     told = [f"{number}  {name(one)}" for number, one in enumerate(front, start=1)]
-    figure.supxlabel("\n".join([*told, "circled: chosen"]), x=0.02, ha="left", fontsize=6.5, color=INK)
+    below = int((trials[quality] < bottom).sum())
+    told += ["circled: chosen", *([f"not shown: {below} trials below {bottom:.2f}"] if below else [])]
+    figure.supxlabel("\n".join(told), x=0.02, ha="left", fontsize=6.5, color=INK)
     return figure
+
+
+def _together(axes: Axes, places: Sequence[tuple[float, float]]) -> list[tuple[str, tuple[float, float]]]:
+    """Number points 1, 2, ...; those that follow each other too near for a number each share one label."""
+    groups: list[list[int]] = []
+    where = axes.transData.transform(places)
+    for number in range(len(places)):
+        if groups and np.linalg.norm(where[number] - where[groups[-1][0]]) < TOO_NEAR:
+            groups[-1].append(number)
+        else:
+            groups.append([number])
+    return [
+        (str(group[0] + 1) if len(group) == 1 else f"{group[0] + 1}-{group[-1] + 1}", places[group[-1]])
+        for group in groups
+    ]
 
 
 @styled
@@ -440,12 +466,12 @@ def differences(
     figure = _figure(1.1 + 0.24 * len(names))
     row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (title, (values, lows, highs)) in zip(row, panels.items(), strict=True):
-        axes.set_title(title)
+        axes.set_title(title, fontsize=9)
         axes.axvline(0, color=MUTED, linewidth=1)
         axes.hlines(places, lows, highs, color=BLUE)
         axes.plot(values, places, linestyle="", color=BLUE, marker="o")
-        axes.xaxis.set_major_locator(MaxNLocator(4))
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:+.2f}"))
+        axes.xaxis.set_major_locator(MaxNLocator(3))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:+g}"))
         axes.set_xlabel(f"{metric}, difference")
     row[0].set_yticks(places, names, color=INK)
     row[0].set_ylim(len(names) - 0.4, -0.6)

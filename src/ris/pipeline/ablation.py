@@ -40,6 +40,7 @@ from ris.pipeline.compose import composed
 from ris.pipeline.inputs import Catalog, Integers
 from ris.pipeline.layout import Tree
 from ris.pipeline.unseen import held_out
+from ris.search import space
 from ris.search.knn import ExactIndex
 from ris.search.space import Projection, normalise
 from ris.search.vectors import Vectors
@@ -95,10 +96,19 @@ def device() -> str:
 
 
 def identity(params: Params, catalog: Catalog, seed: int) -> str:
-    """Name all that decides what `measured` finds."""
-    code = checksum(Path(training.__file__))
-    recipe = params.finetune.model_dump(exclude={"workers"})
-    decisive = (params.backbone, recipe, params.pca, params.unseen, catalog.sha256, params.seed, seed, code)
+    """Name what decides what `measured` finds: settings, pictures, seeds, the training and the projection."""
+    decisive = (
+        params.backbone,
+        params.finetune.model_dump(exclude={"workers"}),
+        params.pca.model_dump(exclude={"pretrained"}),
+        params.extract.model_dump(include={"precision", "normalise"}),
+        params.unseen,
+        catalog.sha256,
+        params.seed,
+        seed,
+        checksum(Path(training.__file__)),
+        checksum(Path(space.__file__)),
+    )
     return hashlib.sha256(repr(decisive).encode()).hexdigest()[:16]
 
 
@@ -141,16 +151,16 @@ def measured(
     vectors[catalog.gallery] = encoder.embedder(settings.precision).embed_files(
         catalog.files(catalog.gallery), settings.batch_size, settings.workers, params.clean.max_pixels
     )
-    space, learnt = params.pca, held.known(gallery)
+    projection, learnt = params.pca, held.known(gallery)
     if settings.normalise:
         vectors = normalise(vectors)
     fitted = Projection.fit(
         vectors[learnt],
-        space.n_components,
-        space.whiten,
-        space.normalise,
+        projection.n_components,
+        projection.whiten,
+        projection.normalise,
         catalog.labels[learnt],
-        space.shrinkage,
+        projection.shrinkage,
     )
     asked = catalog.rows("validation")
     rows = {

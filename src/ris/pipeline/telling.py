@@ -27,11 +27,14 @@ PICTURES = {
         layout.RECALL_LATENCY_PICTURE,
         "What ANNOY finds of the exact neighbours, against what a query costs; the line is the exact search.",
     ),
-    "explained_variance": (layout.EXPLAINED_VARIANCE, "Share of variance that the first directions hold."),
+    "explained_variance": (
+        layout.EXPLAINED_VARIANCE,
+        "Share of variance that the first directions hold, of the vectors that the PCA is fitted to.",
+    ),
     "learning_curves": (layout.LEARNING_CURVES_PICTURE, "Training loss and validation mAP@R by epoch."),
     "tsne": (layout.TSNE_MAP, "t-SNE of the fine-tuned vectors, coloured by class."),
     "tsne_thumbnails": (layout.TSNE_THUMBNAILS, "The same map with the pictures themselves."),
-    "per_class": (layout.PER_CLASS_PICTURE, "mAP@R of every class, before and after fine-tuning."),
+    "per_class": (layout.PER_CLASS_PICTURE, "mAP@R of every class, each encoder in its own projection."),
     "confusions": (layout.CONFUSIONS_PICTURE, "Classes that are most often found in place of another."),
     "same_picture_recall": (
         layout.SAME_PICTURE_RECALL,
@@ -144,7 +147,7 @@ def told(
 
 def _proofs(params: Params, tree: Tree) -> list[Picture]:
     shown = {name: f"What was found after {plots.edit_name(name)}." for name, _ in params.same_picture.edits}
-    shown["absent"] = "Pictures that are not in the gallery, those with most points that agree first."
+    shown["absent"] = "Pictures that are not in the gallery, those with most evidence first."
     pictures = [Picture(tree.read(layout.proof(name)), caption) for name, caption in shown.items()]
     return [picture for picture in pictures if picture.path.is_file()]
 

@@ -81,7 +81,8 @@ def within_class_whitening(
     apart = exact - (means / sizes[:, None])[numbers]
     if not apart.any():
         raise RisError(
-            "No class has two pictures whose features differ, to learn from; set `pca.shrinkage=1`."
+            "No class has two pictures whose features differ, to learn from; set `pca.shrinkage=1` and "
+            "`pca.pretrained.shrinkage=1`."
         )
     variances, directions = np.linalg.eigh(shrunk_covariance(apart.T @ apart / len(apart), shrinkage))
     return np.asarray((directions / np.sqrt(variances)) @ directions.T)
