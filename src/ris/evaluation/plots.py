@@ -16,7 +16,14 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter, StrMethodFormatter
+from matplotlib.ticker import (
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    PercentFormatter,
+    StrMethodFormatter,
+)
 from PIL import Image
 
 from ris.artifacts import writing
@@ -261,7 +268,9 @@ def pareto_front(
         chosen[latency], chosen[quality], s=90, facecolors="none", edgecolors=VERMILION, linewidths=1.6
     )
     axes.set(xscale="log", xlabel="p50 of one query, milliseconds", ylabel=quality)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(x=0.1)
     bottom = max(float(trials[quality].min()), places[0][1] - 0.1) - 0.01
     axes.set_ylim(bottom=bottom)
