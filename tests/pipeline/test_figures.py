@@ -11,6 +11,8 @@ from ris.pipeline.figures import (
     run,
     same_class,
     same_picture,
+    training_sweep,
+    tuning,
     unseen_class,
     with_figures,
 )
@@ -66,6 +68,36 @@ def test_ablations(tmp_path: Path) -> None:
         "| 0.625 | +0.125 (+0.000 to +0.250) | +0.1000 +0.1500 | 2.0, 2 cores |"
     ) in written
     assert "7 of `same_class`, 5 of `unseen_class` validation pictures; means over seeds" in written
+
+
+def test_the_best_of_each_search(tmp_path: Path) -> None:
+    assert tuning(tmp_path) == "Not measured.\n"
+    heads = "trial,index,pca.n_components,pca.whiten,pca.shrinkage,mAP@R macro,p50_ms\n"
+    (tmp_path / "finetuned.csv").write_text(
+        heads + "0,knn,,,,0.5,2.0\n1,knn_pca,8,0.5,0.1,0.25,0.5\n2,knn_pca,4,0.0,0.1,0.75,0.25\n"
+    )
+    (tmp_path / "pretrained_unseen3.csv").write_text(heads + "0,knn_pca,8,0.25,1.0,0.625,0.125\n")
+    written = tuning(tmp_path)
+    assert "| fine-tuned, 3 trials | all classes | KNN |  |  |  | 0.500 | 2.00 ms |" in written
+    assert "| fine-tuned, 3 trials | all classes | KNN with PCA | 0.1 | 4 | 0 | 0.750 | 0.25 ms |" in written
+    assert (
+        "| pre-trained, 1 trials | classes of draw 3, not learnt from | KNN with PCA | 1 | 8 | 0.25 | 0.625 |"
+    ) in written
+    assert written.count("KNN with PCA") == 2
+
+
+def test_the_trials_of_a_training_sweep(tmp_path: Path) -> None:
+    file = tmp_path / "training_sweep.csv"
+    assert training_sweep(file) == "Not measured.\n"
+    file.write_text(
+        'trial,state,finetune.ema_decay,epochs,"mAP@R macro, same_class","mAP@R macro, unseen_class"\n'
+        "0,complete,0.99,4,0.875,0.5\n1,pruned,0.0,2,,\n"
+    )
+    written = training_sweep(file)
+    assert "| ema decay | epochs | mAP@R macro, `same_class` | mAP@R macro, `unseen_class` |" in written
+    assert "| 0.99 | 4 | 0.875 | 0.500 |" in written
+    assert "| 0 | 2 |  |  |" in written
+    assert "1 of 2 trials were pruned" in written
 
 
 def recall(mean: float) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from ris.pipeline import layout
 BLOCK = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- /figures -->)", re.DOTALL)
 METRICS = ("precision@1", "precision@10", "mAP@R")
 HEADS = ["index", "encoder", *(f"{metric} micro / macro" for metric in METRICS)]
+QUESTIONS = ("same_class", "unseen_class")
 SHOWN = ("knn", "knn_pca", "annoy", layout.RERANKED)
 """Indexes of the README's tables; the report has all."""
 
@@ -39,6 +40,8 @@ def blocks(reports: Path) -> dict[str, str]:
         "near_copies": near_copies(timings["clean"]),
         "overlap": overlap(load(reports.parent / "params.yaml")),
         "ablations": ablations(reports / "ablations.csv"),
+        "tuning": tuning(reports / "tuning"),
+        "training_sweep": training_sweep(reports / "training_sweep.csv"),
     }
 
 
@@ -202,6 +205,56 @@ def ablations(file: Path) -> str:
         f"{queries} validation pictures; means over seeds, and the difference from the recipe on the same "
         "device, with its 95 % interval by bootstrap over pictures, stratified by class; minutes of one "
         "training.",
+    )
+
+
+def tuning(folder: Path) -> str:
+    """The best of each index, with and without what is learnt from classes, from `ris.pipeline.tuning`."""
+    rows = []
+    for file in sorted(folder.glob("*.csv")):
+        base, mark, draw = file.stem.partition("_unseen")
+        asked = f"classes of draw {draw}, not learnt from" if mark else "all classes"
+        trials = pd.read_csv(file)
+        best = trials.groupby(["index", "pca.shrinkage"], dropna=False)["mAP@R macro"].idxmax()
+        for _, one in trials.loc[best].iterrows():
+            projected = not pd.isna(one["pca.shrinkage"])
+            settings = [f"{one[f'pca.{name}']:g}" for name in ("shrinkage", "n_components", "whiten")]
+            rows.append(
+                [
+                    f"{encoder_name(base)}, {len(trials)} trials",
+                    asked,
+                    index_name(one["index"]),
+                    *(settings if projected else [""] * 3),
+                    f"{one['mAP@R macro']:.3f}",
+                    f"{one['p50_ms']:.2f} ms",
+                ]
+            )
+    if not rows:
+        return "Not measured.\n"
+    return _table(
+        ["encoder", "asked for", "index", "shrinkage", "dimensions", "whiten", "mAP@R macro", "p50"],
+        rows,
+        "The best trial of each, by the validation pictures asked against the training ones, not by queries.",
+    )
+
+
+def training_sweep(file: Path) -> str:
+    """Every trial of `ris.pipeline.training_sweep`."""
+    if not file.is_file():
+        return "Not measured.\n"
+    trials = pd.read_csv(file)
+    settings = [name for name in trials.columns if name.startswith("finetune.")]
+    rows = []
+    for _, one in trials.iterrows():
+        ended = one["state"] == "complete"
+        scores = [f"{one[f'mAP@R macro, {question}']:.3f}" if ended else "" for question in QUESTIONS]
+        rows.append([*(f"{one[name]:g}" for name in settings), str(one["epochs"]), *scores])
+    heads = [name.removeprefix("finetune.").replace("_", " ") for name in settings]
+    return _table(
+        [*heads, "epochs", *(f"mAP@R macro, `{question}`" for question in QUESTIONS)],
+        rows,
+        "Validation pictures, as in the ablations. The first line is the committed recipe. "
+        f"{int((trials['state'] == 'pruned').sum())} of {len(trials)} trials were pruned.",
     )
 
 
