@@ -123,7 +123,7 @@ def test_regions_and_whitened_vectors_rank_as_the_project_does(
     query = search.look(image)
     rankings = search.rankings(search.embed(query.pixels), query.features)
     assert engine._networks.views is not None
-    views = engine._networks.views.embed(query.pixels, engine._embedding)
+    views = engine._embedding.embed(engine._networks.views, query.pixels)
     everything = np.ones(len(catalog.gallery), bool)
     cosines = candidates.whole.cosines(views)
     distances, rows = rankings["whitened"]

@@ -139,7 +139,7 @@ def test_a_label_that_would_lie_on_another_is_left_out() -> None:
 
 def test_points_of_the_front_are_numbered_and_those_side_by_side_share_a_label() -> None:
     trials = pd.DataFrame({"quality": [0.8, 0.9, 0.901, 0.5], "ms": [1.0, 10.0, 10.1, 5.0]})
-    front = trials.iloc[:3].to_dict("records")
+    front = [{"quality": one.quality, "ms": one.ms} for one in trials.iloc[:3].itertuples()]
     figure = plots.pareto_front(trials, front, front[2], "quality", "ms", lambda one: f"{one['ms']} ms")
     assert [text.get_text() for text in figure.axes[0].texts] == ["1", "2-3"]
     told = figure.get_supxlabel().splitlines()

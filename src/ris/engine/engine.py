@@ -51,7 +51,7 @@ from ris.engine.encoders import choose, restore
 from ris.engine.export import THUMBNAIL, export
 from ris.engine.folder import inside
 from ris.engine.looking import BATCH, ahead, drafted
-from ris.engine.networks import Networks, embedding_threads, of_store
+from ris.engine.networks import EmbeddingThreads, Networks, of_store
 from ris.engine.project import is_project, open_project, project_problems
 from ris.engine.queries import is_row, part, read_query
 from ris.engine.settings import Settings
@@ -99,7 +99,7 @@ class SearchEngine:
         """Of a query; may be set."""
         self._snapshot: Snapshot = snapshot
         self._networks, self._threads, self._urls = networks, threads, urls
-        self._pool, self._embedding = ThreadPoolExecutor(threads), embedding_threads(threads)
+        self._pool, self._embedding = ThreadPoolExecutor(threads), EmbeddingThreads(threads)
         self._map: tuple[Snapshot | None, npt.NDArray[np.float32]] = None, np.zeros((0, 2), np.float32)
 
     # Made, opened, closed
@@ -176,7 +176,7 @@ class SearchEngine:
 
     def warm_up(self) -> None:
         """Make ready for many searches, above all several at once: half a second, and each is quicker."""
-        self._networks = self._networks.traced()
+        self._networks = self._embedding.traced(self._networks)
 
     def refresh(self) -> bool:
         """Take up what other processes committed since; return whether there was anything."""
@@ -346,7 +346,7 @@ class SearchEngine:
         described = self._pool.submit(self._described, snapshot, image)
         network = self._networks.views or self._networks.queries
         pixels = torch.stack([for_embedding(view, network.network) for view in query_views(image)])
-        views = network.embed(pixels, self._embedding)
+        views = self._embedding.embed(network, pixels)
         return same(snapshot, views, described.result(), k, allowed)
 
     def search_many(
@@ -670,7 +670,8 @@ class SearchEngine:
     def _vectors(self, seen: Sequence[Tensor | Vectors]) -> list[Vectors]:
         """Embed what is not embedded yet."""
         pixels = [one for one in seen if isinstance(one, Tensor)]
-        fresh = iter(self._networks.queries.embed(torch.stack(pixels), self._embedding) if pixels else ())
+        network = self._networks.queries
+        fresh = iter(self._embedding.embed(network, torch.stack(pixels)) if pixels else ())
         return [next(fresh) if isinstance(one, Tensor) else one for one in seen]
 
     def _described(self, snapshot: Snapshot, image: Image.Image) -> LocalFeatures | None:
