@@ -127,7 +127,10 @@ def test_a_whole_shrinkage_learns_nothing_from_classes(
 
 
 def test_classes_of_one_picture_each_teach_nothing(features: npt.NDArray[np.float32]) -> None:
-    with pytest.raises(RisError, match=r"^No class has two pictures .* set `pca.shrinkage=1`\.$"):
+    with pytest.raises(
+        RisError,
+        match=r"^No class has two pictures .* `pca.pretrained.shrinkage=1`\.$",
+    ):
         Projection.fit(features, 3, 0, normalise=True, labels=np.arange(60), shrinkage=0.5)
 
 
