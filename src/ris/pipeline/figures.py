@@ -212,8 +212,8 @@ def tuning(folder: Path) -> str:
     """The best of each index, with and without what is learnt from classes, from `ris.pipeline.tuning`."""
     rows = []
     for file in sorted(folder.glob("*.csv")):
-        base, mark, draw = file.stem.partition("_unseen")
-        asked = f"classes of draw {draw}, not learnt from" if mark else "all classes"
+        draw = layout.draw_unknown_to(file.stem)
+        asked = "all classes" if draw is None else f"classes of draw {draw}, not learnt from"
         trials = pd.read_csv(file)
         best = trials.groupby(["index", "pca.shrinkage"], dropna=False)["mAP@R macro"].idxmax()
         for _, one in trials.loc[best].iterrows():
@@ -221,7 +221,7 @@ def tuning(folder: Path) -> str:
             settings = [f"{one[f'pca.{name}']:g}" for name in ("shrinkage", "n_components", "whiten")]
             rows.append(
                 [
-                    f"{encoder_name(base)}, {len(trials)} trials",
+                    f"{encoder_name(file.stem.partition('_')[0])}, {len(trials)} trials",
                     asked,
                     index_name(one["index"]),
                     *(settings if projected else [""] * 3),
