@@ -86,7 +86,7 @@ def test_what_is_known_is_of_no_class_held_out_and_no_near_copy_of_one(params: P
         copies = outside["group"].isin(catalog.table.loc[~catalog.table.index.isin(outside.index), "group"])
         assert len(known) == ((outside["split"] != "query") & ~copies).sum()
         across += int(copies.sum())
-        asked = catalog.table.iloc[held.queries]
+        asked = catalog.table.iloc[held.asked(catalog.queries)]
         assert set(asked["label"]) == set(held.classes)
         assert set(asked["split"]) == {"query"}
     assert across > 0
@@ -135,7 +135,7 @@ def test_all_draws_are_averaged(params: Params, tree: Tree) -> None:
         means = []
         for label in held.classes:
             hits = []
-            for row in held.queries:
+            for row in held.asked(catalog.queries):
                 if catalog.table["label"][row] == label:
                     gaps = np.linalg.norm(vectors[catalog.gallery] - vectors[row], axis=1)
                     hits.append(catalog.table["label"][catalog.gallery[int(gaps.argmin())]] == label)

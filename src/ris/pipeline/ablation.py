@@ -37,12 +37,12 @@ from ris.evaluation.metrics import leave_one_out_map_at_r
 from ris.evaluation.plots import differences, save
 from ris.pipeline import layout
 from ris.pipeline.compose import composed
-from ris.pipeline.inputs import Catalog, Integers
+from ris.pipeline.inputs import Catalog, Integers, fit_projection
 from ris.pipeline.layout import Tree
 from ris.pipeline.unseen import held_out
 from ris.search import space
 from ris.search.knn import ExactIndex
-from ris.search.space import Projection, normalise
+from ris.search.space import normalise
 from ris.search.vectors import Vectors
 
 CONF = Path("conf")
@@ -151,23 +151,11 @@ def measured(
     vectors[catalog.gallery] = encoder.embedder(settings.precision).embed_files(
         catalog.files(catalog.gallery), settings.batch_size, settings.workers, params.clean.max_pixels
     )
-    projection, learnt = params.pca, held.known(gallery)
     if settings.normalise:
         vectors = normalise(vectors)
-    fitted = Projection.fit(
-        vectors[learnt],
-        projection.n_components,
-        projection.whiten,
-        projection.normalise,
-        catalog.labels[learnt],
-        projection.shrinkage,
-    )
-    asked = catalog.rows("validation")
-    rows = {
-        "same_class": held.known(asked),
-        "unseen_class": asked[catalog.table["label"].iloc[asked].isin(held.classes)],
-    }
-    projected = fitted.apply(vectors)
+    fitted = fit_projection(params.pca, params.pca.normalise, vectors, catalog, held.known(gallery))
+    projected, asked = fitted.apply(vectors), catalog.rows("validation")
+    rows = {"same_class": held.known(asked), "unseen_class": held.asked(asked)}
     return {
         "minutes": round(minutes, 2),
         "device": device(),

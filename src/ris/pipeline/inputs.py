@@ -1,4 +1,4 @@
-"""What several stages read: the catalog, the vectors of a space, an index."""
+"""What several stages read, the catalog, vectors of a space, an index; and the projection that they fit."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from ris.artifacts import checksum, read_table
-from ris.config import Params
+from ris.config import Params, Space
 from ris.data.features import Vectors, read_features
 from ris.pipeline import layout
 from ris.pipeline.layout import Tree
 from ris.search.index import Index, open_index
-from ris.search.space import side_by_side
+from ris.search.space import Projection, side_by_side
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -75,3 +75,17 @@ def read_space(params: Params, tree: Tree, catalog: Catalog, encoder: str, proje
         read_features(tree.read(layout.features(part)), catalog.sha256) for part in layout.parts(encoder)
     ]
     return side_by_side(parts, params.extract.normalise)
+
+
+def fit_projection(
+    settings: Space, normalise: bool, vectors: Vectors, catalog: Catalog, rows: Integers
+) -> Projection:
+    """Fit to the vectors (N, D) of some rows and to their classes; see `Projection.fit`."""
+    return Projection.fit(
+        vectors[rows],
+        settings.n_components,
+        settings.whiten,
+        normalise,
+        catalog.labels[rows],
+        settings.shrinkage,
+    )

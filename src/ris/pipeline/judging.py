@@ -57,7 +57,7 @@ def ask_unseen(
     asked: dict[str, dict[str, list[tuple[SameClass, Judged]]]] = {}
     for draw in params.unseen.draws:
         held = held_out(params, catalog, draw)
-        question = SameClass.of(held.queries, catalog.gallery, catalog.labels, groups)
+        question = SameClass.of(held.asked(catalog.queries), catalog.gallery, catalog.labels, groups)
         for base in layout.ENCODERS:
             encoder = layout.unseen(base, draw)
             check_unseen(tree, catalog, encoder, held)

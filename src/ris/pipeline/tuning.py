@@ -33,13 +33,13 @@ from ris.evaluation import plots
 from ris.evaluation.judgement import SameClass, Search, judge
 from ris.evaluation.latency import measure_latency
 from ris.pipeline import layout
-from ris.pipeline.inputs import Catalog, read_space
+from ris.pipeline.inputs import Catalog, fit_projection, read_space
 from ris.pipeline.layout import Tree
 from ris.pipeline.unseen import held_out
 from ris.search.annoy_index import AnnoyIndex
 from ris.search.knn import ExactIndex
 from ris.search.reranking import AlphaQueryExpansion, augmented
-from ris.search.space import Projection, normalise
+from ris.search.space import normalise
 from ris.search.vectors import Vectors
 
 CONF = Path("conf/tuning.yaml")
@@ -238,19 +238,10 @@ def judged(params: Params, tree: Tree, catalog: Catalog, encoder: str, index: st
     if draw is not None:
         held = held_out(params, catalog, draw)
         learnt = held.known(gallery)
-        asked = asked[catalog.table["label"].iloc[asked].isin(held.classes)]
+        asked = held.asked(asked)
     vectors = read_space(params, tree, catalog, encoder, projected=False)
     if _matters("pca", index):
-        space = params.pca
-        fitted = Projection.fit(
-            vectors[learnt],
-            space.n_components,
-            space.whiten,
-            space.normalise,
-            catalog.labels[learnt],
-            space.shrinkage,
-        )
-        vectors = fitted.apply(vectors)
+        vectors = fit_projection(params.pca, params.pca.normalise, vectors, catalog, learnt).apply(vectors)
     if index == layout.RERANKED:
         vectors = normalise(vectors)
     search = _search(params, vectors[gallery], gallery, index)

@@ -19,10 +19,14 @@ class HeldOut:
     """The classes of one draw, as rows of the catalog."""
 
     classes: list[str]
-    queries: Integers
-    """Queries of these classes."""
+    inside: Integers
+    """Every picture of these classes."""
     hidden: Integers
-    """Every picture of these classes, and every near-copy of one that stands in another class."""
+    """The same, and every near-copy of one that stands in another class."""
+
+    def asked(self, rows: Integers) -> Integers:
+        """Those of the rows that show these classes."""
+        return rows[np.isin(rows, self.inside)]
 
     def known(self, rows: Integers) -> Integers:
         """Those of the rows that may be learnt from."""
@@ -40,8 +44,7 @@ def held_out(params: Params, catalog: Catalog, draw: int) -> HeldOut:
     classes = hold_out(table["label"].tolist(), groups, params.unseen.classes, draw, params.seed)
     inside = table["label"].isin(classes).to_numpy()
     hidden = np.flatnonzero(inside | np.isin(groups, groups[inside]))
-    queries = catalog.queries
-    return HeldOut(classes, queries[inside[queries]], hidden)
+    return HeldOut(classes, np.flatnonzero(inside), hidden)
 
 
 def write_rows(path: Path, rows: Integers, catalog: Catalog) -> None:

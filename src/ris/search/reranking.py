@@ -61,17 +61,18 @@ class AlphaQueryExpansion:
         """
         queries = _of_length_one(checked(queries, "queries", self.index.dimension), "queries")
         nearest = self.vectors[self.index.search(queries, self.k)[1]]
-        weights = np.einsum("qkd,qd->qk", nearest, queries).clip(min=0) ** self.alpha
-        expanded = normalise(queries + np.einsum("qk,qkd->qd", weights, nearest))
-        distances, positions = self.index.search(expanded, k)
+        distances, positions = self.index.search(expanded(queries, nearest, self.alpha), k)
         return distances, self.rows[positions]
 
 
-def augmented(vectors: Vectors, k: int) -> Vectors:
-    """Draw each vector of a gallery (n, d) towards its neighbours, and return them at length 1.
+def expanded(queries: Vectors, nearest: Vectors, alpha: float) -> Vectors:
+    """Draw each query (q, d) towards its nearest vectors (q, k, d), see `AlphaQueryExpansion`: (q, d)."""
+    weights = np.einsum("qkd,qd->qk", nearest, queries).clip(min=0) ** alpha
+    return normalise(queries + np.einsum("qk,qkd->qd", weights, nearest))
 
-    x' = Σ_{r<k} (k - r)/k x_(r), x_(r) being the r-th nearest of x and x_(0) itself: Gordo et al. 2017,
-    "End-to-end Learning of Deep Visual Representations for Image Retrieval", IJCV.
+
+def augmented(vectors: Vectors, k: int) -> Vectors:
+    """Draw each vector of a gallery (n, d) towards its neighbours, see `averaged`.
 
     Args:
         vectors: (n, d) of length 1.
@@ -81,9 +82,18 @@ def augmented(vectors: Vectors, k: int) -> Vectors:
         RisError: there is no vector, or one is not of length 1, or k is below 1.
     """
     vectors, index, _ = _gallery(vectors, np.arange(len(vectors)))
-    k = checked_k(k, len(vectors))
+    return averaged(vectors, index.search(vectors, checked_k(k, len(vectors)))[1])
+
+
+def averaged(vectors: Vectors, neighbours: Rows) -> Vectors:
+    """Average vectors (n, d) at positions (m, k), those of a line the nearest first: (m, d) of length 1.
+
+    x' = Σ_{r<k} (k - r)/k x_(r), x_(r) being the r-th nearest of x and x_(0) itself: Gordo et al. 2017,
+    "End-to-end Learning of Deep Visual Representations for Image Retrieval", IJCV.
+    """
+    k = neighbours.shape[1]
     weights = ((k - np.arange(k)) / k).astype(np.float32)
-    return normalise(np.stack([weights @ vectors[of_one] for of_one in index.search(vectors, k)[1]]))
+    return normalise(np.stack([weights @ vectors[of_one] for of_one in neighbours]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +101,7 @@ class DatabaseAugmentation:
     """Searches a gallery in which every vector is drawn towards its neighbours (DBA).
 
     Arandjelović & Zisserman 2012, "Three things everyone should know to improve object retrieval", CVPR,
-    with the weights of `augmented`. A search costs what it costs without.
+    with the weights of `averaged`. A search costs what it costs without.
     """
 
     index: ExactIndex

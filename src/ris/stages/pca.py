@@ -4,11 +4,10 @@ from ris.config import Params
 from ris.data.features import write_features
 from ris.evaluation.plots import explained_variance, save
 from ris.pipeline import layout
-from ris.pipeline.inputs import Catalog, read_space
+from ris.pipeline.inputs import Catalog, fit_projection, read_space
 from ris.pipeline.layout import Tree
 from ris.pipeline.runner import run
 from ris.pipeline.unseen import held_out, write_rows
-from ris.search.space import Projection
 
 
 def pca(params: Params, tree: Tree) -> None:
@@ -20,15 +19,7 @@ def pca(params: Params, tree: Tree) -> None:
         if draw is not None:
             rows = held_out(params, catalog, draw).known(rows)
             write_rows(tree.write(layout.rows_fitted_to(encoder)), rows, catalog)
-        space = params.pca.of(encoder)
-        projection = Projection.fit(
-            vectors[rows],
-            space.n_components,
-            space.whiten,
-            params.pca.normalise,
-            catalog.labels[rows],
-            space.shrinkage,
-        )
+        projection = fit_projection(params.pca.of(encoder), params.pca.normalise, vectors, catalog, rows)
         projection.save(tree.write(layout.projection(encoder)))
         projected = tree.write(layout.features(encoder, projected=True))
         write_features(projected, projection.apply(vectors), catalog.sha256)
