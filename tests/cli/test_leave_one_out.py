@@ -58,7 +58,7 @@ def test_every_metric_is_that_of_the_loops(
     rows = np.random.default_rng(9).permutation(5 * len(labels))[: len(labels)]
     index = ExactIndex.build(vectors, rows, {}, seed=0)
     question = Question.of(codes(labels), np.array(groups))
-    nearest, values = ask(lambda some, k: index.search(some, k)[1], vectors, rows, question)
+    nearest, values = ask(lambda some, k: index.search(vectors[some], k)[1], rows, question)
 
     queries, expected = asked_in_loops(vectors, labels, groups, KS)
     assert question.queries.tolist() == queries
@@ -83,14 +83,14 @@ def test_an_approximate_search_is_held_against_the_exact_one() -> None:
     question = Question.of(labels, np.arange(40))
     index = ExactIndex.build(vectors, rows, {}, seed=0)
 
-    def forgetful(some: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    def forgetful(some: NDArray[np.integer[Any]], k: int) -> NDArray[np.int64]:
         """Find nothing at odd places; leave the last empty."""
-        found = index.search(some, 40)[1]
+        found = index.search(vectors[some], 40)[1]
         half = np.concatenate([found[:, :1], found[:, 2::2]], axis=1)
         return np.pad(half, ((0, 0), (0, 40)), constant_values=-1)[:, :k]
 
-    exact, _ = ask(lambda some, k: index.search(some, k)[1], vectors, rows, question)
-    _, values = ask(forgetful, vectors, rows, question, exact)
+    exact, _ = ask(lambda some, k: index.search(vectors[some], k)[1], rows, question)
+    _, values = ask(forgetful, rows, question, exact)
     assert values["ann_recall@10"].mean() == pytest.approx(0.5)
     assert values["ann_recall@1"].mean() == 0
 
@@ -109,7 +109,7 @@ def test_progress_counts_the_queries() -> None:
     question = Question.of(np.zeros(600, np.int64), np.arange(600))
     index = ExactIndex.build(vectors, np.arange(600), {}, seed=0)
     told: list[int] = []
-    ask(lambda some, k: index.search(some, k)[1], vectors, np.arange(600), question, told=told.append)
+    ask(lambda some, k: index.search(vectors[some], k)[1], np.arange(600), question, told=told.append)
     assert told[-1] == 600
     assert told == sorted(told)
 
@@ -119,6 +119,6 @@ def test_many_near_copies_do_not_crowd_out_what_counts() -> None:
     labels, groups = np.zeros(32, np.int64), np.array([*[0] * 30, 1, 2])
     index = ExactIndex.build(vectors, np.arange(32), {}, seed=0)
     question = Question.of(labels, groups)
-    nearest, values = ask(lambda some, k: index.search(some, k)[1], vectors, np.arange(32), question)
+    nearest, values = ask(lambda some, k: index.search(vectors[some], k)[1], np.arange(32), question)
     assert nearest[0, :3].tolist() == [30, 31, -1]
     assert values["mAP@R"][:30].tolist() == [1.0] * 30

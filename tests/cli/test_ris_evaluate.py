@@ -7,7 +7,7 @@ import pytest
 import torch
 from torchmetrics.functional.retrieval import retrieval_hit_rate, retrieval_precision
 
-from ris.engine import SearchEngine
+from ris.engine import INDEXES, SearchEngine
 
 Ris = Callable[..., Any]
 
@@ -23,7 +23,7 @@ def test_what_was_asked_is_told(judged: dict[str, Any]) -> None:
     assert (judged["labels"], judged["queries"]) == (4, 21)
     assert judged["not_asked"] == {"no_label": 1, "alone": 0}
     assert judged["near_copies"] == {"looked_for": True, "groups": 1, "pictures": 2}
-    assert list(judged["indexes"]) == ["knn", "knn_pca", "annoy", "annoy_pca"]
+    assert list(judged["indexes"]) == ["knn", "knn_pca", "annoy", "annoy_pca", "reranked"]
 
 
 def test_the_metrics_are_torchmetrics_own(judged: dict[str, Any], store: Path) -> None:
@@ -53,6 +53,26 @@ def test_the_metrics_are_torchmetrics_own(judged: dict[str, Any], store: Path) -
         assert low <= macro <= high
     assert averages["precision@10"]["capped_queries"] == 21
     assert judged["indexes"]["annoy"]["ann_recall@10"]["micro"] == pytest.approx(1, abs=0.05)
+
+
+def test_near_copies_of_the_query_have_no_part_in_a_re_ranked_answer(
+    ris: Ris, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_out: list[set[int]] = []
+    nearest = SearchEngine.nearest
+
+    def noted(engine: SearchEngine, vectors: Any, k: int, index: str, without: Any) -> Any:
+        if without is not None:
+            left_out.extend(set(rows.tolist()) for rows in without)
+        return nearest(engine, vectors, k, index, without)
+
+    monkeypatch.setattr(SearchEngine, "nearest", noted)
+    ris("evaluate", store)
+    with SearchEngine.open(store) as engine:
+        groups = [{picture.row for picture in group.pictures} for group in engine.duplicates()]
+        rows = [picture.row for picture in engine.pictures() if picture.label]
+    expected = [next((group for group in groups if row in group), {row}) for row in rows]
+    assert left_out == 2 * expected
 
 
 def test_a_folder_is_judged_like_its_store_and_left_alone(
@@ -98,10 +118,10 @@ def test_each_index_is_asked(ris: Ris, store: Path, monkeypatch: pytest.MonkeyPa
     asked: list[str] = []
     nearest = SearchEngine.nearest
 
-    def noted(engine: SearchEngine, vectors: Any, k: int, index: str) -> Any:
+    def noted(engine: SearchEngine, vectors: Any, k: int, index: str, without: Any) -> Any:
         asked.append(index)
-        return nearest(engine, vectors, k, index)
+        return nearest(engine, vectors, k, index, without)
 
     monkeypatch.setattr(SearchEngine, "nearest", noted)
     ris("evaluate", store)
-    assert list(dict.fromkeys(asked)) == ["knn", "knn_pca", "annoy", "annoy_pca"]
+    assert list(dict.fromkeys(asked)) == list(INDEXES)

@@ -21,6 +21,7 @@ from ris.errors import RisError
 from ris.pipeline import layout
 from ris.pipeline.inputs import Catalog, read_index, read_space
 from ris.pipeline.layout import Tree
+from ris.pipeline.reranked import reranked
 from ris.pipeline.same_picture import open_search
 
 STAGES = ("fetch", "clean", "finetune", "extract", "pca", "index_knn", "index_annoy", "same_picture", "tsne")
@@ -97,6 +98,17 @@ def test_indexes_answer_as_the_project_does(
         hits = engine.search(catalog.files(np.array([row]))[0], 6, index=name)
         assert [hit.row for hit in hits] == rows[0].tolist()
         np.testing.assert_allclose([hit.distance for hit in hits], distances[0], atol=1e-3)
+
+
+def test_re_ranking_answers_as_the_project_does(
+    engine: SearchEngine, project: Path, params: Params, catalog: Catalog
+) -> None:
+    search, vectors = reranked(params, Tree(project, project), catalog, "finetuned")
+    for row in catalog.queries[:5]:
+        distances, rows = search.search(vectors[[row]], 6)
+        hits = engine.search(catalog.files(np.array([row]))[0], 6, index="reranked")
+        np.testing.assert_allclose([hit.distance for hit in hits], distances[0], atol=1e-3)
+        assert hits[0].row == rows[0, 0]
 
 
 def test_find_answers_as_the_project_does(

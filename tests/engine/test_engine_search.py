@@ -13,8 +13,19 @@ from PIL import Image
 
 from ris.data.images import UnreadableImage
 from ris.encoder.transforms import for_embedding
-from ris.engine import INDEXES, BadQueryError, Filter, NoSuchPictureError, Picture, Query, SearchEngine
+from ris.engine import (
+    INDEXES,
+    RERANKED,
+    BadQueryError,
+    Filter,
+    NoSuchPictureError,
+    Picture,
+    Query,
+    SearchEngine,
+)
 from ris.errors import RisError
+from ris.search.reranking import AlphaQueryExpansion, augmented
+from ris.search.space import Projection
 
 Draw = Callable[..., Image.Image]
 Vectors = npt.NDArray[np.float32]
@@ -72,13 +83,62 @@ def test_the_exact_index_finds_what_brute_force_finds(engine: SearchEngine, text
         agree(engine, query, k, nearest(engine, embedded(engine, query))[:k])
 
 
-@pytest.mark.parametrize("name", INDEXES)
+@pytest.mark.parametrize("name", [name for name in INDEXES if name != RERANKED])
 def test_every_index_finds_the_query_itself(engine: SearchEngine, texture: Draw, name: str) -> None:
     for number in range(9, 60, 5):
         hit = engine.search(texture(number, 100 + 10 * (number % 5), 90), 1, index=name)[0]
         assert Path(hit.path).stem == f"{number:02d}"
         assert hit.distance < 1e-3
         assert hit.same_picture
+
+
+def test_re_ranking_is_that_of_the_pipeline_in_the_whitened_space(
+    engine: SearchEngine, texture: Draw
+) -> None:
+    rows, vectors = engine.vectors()
+    settings = engine._snapshot.settings
+    directions = min(settings.n_reranked, *vectors.shape)
+    projection = Projection.fit(vectors, directions, settings.rerank_whiten, normalise=True)
+    gallery = augmented(projection.apply(vectors), settings.reranking.augmented)
+    reference = AlphaQueryExpansion.fit(gallery, rows, settings.reranking.expanded, settings.reranking.alpha)
+    for seed in (3, 100, 101):
+        query = texture(seed, 120, 90)
+        distances, found = reference.search(projection.apply(embedded(engine, query)[None]), 12)
+        hits = engine.search(query, 12, index=RERANKED)
+        np.testing.assert_allclose([hit.distance for hit in hits], distances[0], atol=1e-3)
+        assert [hit.row for hit in hits][:3] == found[0][:3].tolist()
+
+
+def test_a_picture_of_the_store_has_no_part_in_its_own_answer(engine: SearchEngine) -> None:
+    rows, vectors = engine.vectors()
+    reranked = engine._snapshot.reranked
+    assert reranked is not None
+    everything = np.ones(len(rows), np.bool_)
+    for position in (0, 7, 40):
+        distances, positions = reranked.search(vectors[position], 9, everything, np.array([position]))
+        hits = engine.search(int(rows[position]), 9, index=RERANKED, verify=False)
+        assert [hit.row for hit in hits] == rows[positions].tolist()
+        many = engine.search_many([int(rows[position])], 9, index=RERANKED, verify=False)
+        assert many == [hits]
+        near, found = engine.nearest(vectors[[position]], 9, RERANKED, [rows[[position]]])
+        assert found[0].tolist() == rows[positions].tolist()
+        np.testing.assert_array_equal(near[0], distances)
+
+
+def test_vectors_are_asked_without_some_pictures(engine: SearchEngine) -> None:
+    rows, vectors = engine.vectors()
+    for name in INDEXES:
+        for count in (1, 3, len(rows)):
+            distances, found = engine.nearest(
+                vectors[:2], len(rows), name, [rows[:count], rows[1 : 1 + count]]
+            )
+            for line, gone in zip(found, (rows[:count], rows[1 : 1 + count]), strict=True):
+                left = line[line >= 0]
+                assert sorted(left) == sorted(np.setdiff1d(rows, gone))
+                assert (line[len(left) :] == -1).all()
+            assert np.isinf(distances[found == -1]).all()
+    with pytest.raises(NoSuchPictureError):
+        engine.nearest(vectors[:1], 3, without=[np.array([10**6])])
 
 
 def test_projected_distances_are_those_of_a_pca(engine: SearchEngine, texture: Draw) -> None:
@@ -270,7 +330,7 @@ def test_k_is_a_whole_number_from_one(engine: SearchEngine, texture: Draw, k: ob
 
 
 def test_an_index_that_there_is_not_is_told(engine: SearchEngine, texture: Draw) -> None:
-    with pytest.raises(BadQueryError, match="no index hnsw; it has knn, knn_pca, annoy, annoy_pca, auto"):
+    with pytest.raises(BadQueryError, match="no index hnsw; it has knn, .*, reranked, auto"):
         engine.search(texture(0), index="hnsw")
 
 

@@ -16,10 +16,8 @@ from ris.cli.text import count
 from ris.errors import RisError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from ris.engine import Progress, SearchEngine
+    from ris.evaluation.metrics import Integers
 
 SHOWN = ("precision@1", "precision@10", "mAP@R", "recall@10", "ann_recall@10")
 """Metrics in the table; JSON has all."""
@@ -90,30 +88,37 @@ def _judged(engine: "SearchEngine", progress: "Progress | None") -> dict[str, An
 
     from ris.cli.leave_one_out import UNLABELLED, Question, ask, codes, summarised
     from ris.data.near_duplicates import group_ids
+    from ris.engine import RERANKED
 
     catalogue, told = engine.pictures(), engine.info()
     position = {picture.row: place for place, picture in enumerate(catalogue)}
-    groups = engine.duplicates(progress=progress) if told.local_features else []
+    found = engine.duplicates(progress=progress) if told.local_features else []
     pairs = [
         (position[group.pictures[0].row], position[other.row])
-        for group in groups
+        for group in found
         for other in group.pictures[1:]
     ]
     labels = codes([picture.label for picture in catalogue])
-    question = Question.of(labels, group_ids(np.array(pairs, np.int64).reshape(-1, 2), len(catalogue)))
+    groups = group_ids(np.array(pairs, np.int64).reshape(-1, 2), len(catalogue))
+    question = Question.of(labels, groups)
     if not len(question.queries):
         raise RisError(
             f"No label in {engine.folder} has two different pictures; put pictures into one folder a label."
         )
     labelled = int(np.count_nonzero(labels != UNLABELLED))
-    found: dict[str, Any] = {}
+    answers: dict[str, Any] = {}
     averages = {}
     rows, vectors = engine.vectors()
     for index in engine.indexes:
-        search = partial(_search, engine, index)
-        exact = found.get(index.replace("annoy", "knn")) if index.startswith("annoy") else None
+        exact = answers.get(index.replace("annoy", "knn")) if index.startswith("annoy") else None
         done = partial(_answered, progress, index, len(question.queries)) if progress else None
-        found[index], values = ask(search, vectors, rows, question, exact, done)
+
+        def search(asked: "Integers", k: int, index: str = index) -> "Integers":
+            # Passing over near-copies of the query is not enough: they would speak for their neighbours.
+            copies = [rows[groups == groups[one]] for one in asked] if index == RERANKED else None
+            return engine.nearest(vectors[asked], k, index, copies)[1]
+
+        answers[index], values = ask(search, rows, question, exact, done)
         averages[index] = summarised(values, question)
     return {
         "encoder": told.encoder,
@@ -123,17 +128,11 @@ def _judged(engine: "SearchEngine", progress: "Progress | None") -> dict[str, An
         "not_asked": {"no_label": len(catalogue) - labelled, "alone": labelled - len(question.queries)},
         "near_copies": {
             "looked_for": told.local_features,
-            "groups": len(groups),
-            "pictures": sum(len(group.pictures) for group in groups),
+            "groups": len(found),
+            "pictures": sum(len(group.pictures) for group in found),
         },
         "indexes": averages,
     }
-
-
-def _search(
-    engine: "SearchEngine", index: str, vectors: "NDArray[np.float32]", k: int
-) -> "NDArray[np.int64]":
-    return engine.nearest(vectors, k, index)[1]
 
 
 def _answered(progress: "Progress", index: str, queries: int, done: int) -> None:

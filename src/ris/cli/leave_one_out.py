@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ris.evaluation.intervals import Summary, retrieval_summary
 from ris.evaluation.metrics import Floats, Integers, query_values, relevant_counts
@@ -18,8 +17,8 @@ UNLABELLED = -1
 _AT_ONCE = 256
 """Queries."""
 
-Search: TypeAlias = Callable[[NDArray[np.float32], int], NDArray[np.int64]]
-"""Vectors (q, d) and k to the rows (q, k) of the nearest, -1 where a place is left empty."""
+Search: TypeAlias = Callable[[Integers, int], Integers]
+"""Positions (q,) of pictures and k to the rows (q, k) of the nearest to each, -1 where a place is empty."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +56,6 @@ class Question:
 
 def ask(
     search: Search,
-    vectors: NDArray[np.float32],
     rows: Integers,
     question: Question,
     exact: Integers | None = None,
@@ -67,8 +65,7 @@ def ask(
 
     Args:
         search: of the store.
-        vectors: (n, d) of all pictures, as the search takes them.
-        rows: (n,) what the search calls them.
+        rows: (n,) what the search calls the pictures.
         question: what is asked.
         exact: positions that this function returned for the exact search of the same space; None where that
             is asked.
@@ -87,7 +84,7 @@ def ask(
 
         def counted(depth: int, asked: Integers = asked) -> Integers:
             k = min(depth + spare, len(rows))
-            return _counted(_positions(search(vectors[asked], k), rows), asked, question, depth)
+            return _counted(_positions(search(asked, k), rows), asked, question, depth)
 
         nearest, ranking = counted(max(KS)), counted(longest)
         found.append(nearest)

@@ -52,7 +52,7 @@ Threads = Annotated[
     typer.Option(min=1, help="Threads that read pictures; one a processor without it.", show_default=False),
 ]
 Hits = Annotated[int, typer.Option("-k", "--hits", min=1, help="Hits wanted.")]
-Index = Literal["auto", "knn", "knn_pca", "annoy", "annoy_pca"]
+Index = Literal["auto", "knn", "knn_pca", "annoy", "annoy_pca", "reranked"]
 Output = Annotated[
     Path | None,
     typer.Option(

@@ -19,10 +19,11 @@ from ris.engine.answers import (
     Rejected,
 )
 from ris.engine.engine import SearchEngine, is_store
-from ris.engine.snapshot import INDEXES
+from ris.engine.snapshot import INDEXES, RERANKED
 
 __all__ = [
     "INDEXES",
+    "RERANKED",
     "BadQueryError",
     "Box",
     "BusyError",

@@ -30,6 +30,8 @@ class Asked:
     """None where nothing is to be proven."""
     allowed: Mask
     """(n,) which pictures count."""
+    without: Positions
+    """(h,) the picture of the store that is asked for, if any."""
 
 
 @dataclass(eq=False)
@@ -54,7 +56,7 @@ def similar(
     """Answer what is similar, see `SearchEngine.search`."""
 
     def nearest(count: int) -> tuple[Vectors, Positions]:
-        distances, positions = snapshot.nearest(index, asked.vector, count, asked.allowed)
+        distances, positions = snapshot.nearest(index, asked.vector, count, asked.allowed, asked.without)
         within = len(distances)
         if max_distance is not None:
             within = int(np.searchsorted(distances, max_distance, side="right"))

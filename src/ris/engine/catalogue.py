@@ -16,6 +16,7 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 """(n,), by position."""
 Positions: TypeAlias = npt.NDArray[np.int64]
 """Places in the catalogue, which is sorted by path, from 0; unlike rows they change with it."""
+NO_PICTURES: Positions = np.zeros(0, np.int64)
 Columns: TypeAlias = Mapping[str, Mapping[str, Sequence[str]]]
 """Column -> value -> paths."""
 

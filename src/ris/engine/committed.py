@@ -24,6 +24,7 @@ from ris.engine.records import (
     read_rejected,
     read_vectors,
 )
+from ris.engine.reranked import Reranked
 from ris.engine.settings import read_settings
 from ris.engine.snapshot import Snapshot
 from ris.engine.spaces import Candidates, Forest, Space, Whitened, narrowed, projected, whitened
@@ -87,6 +88,15 @@ class Committed(Snapshot):
             return None
         projection = narrowed(basis, self.settings.n_components)
         return Space(projected(self._vectors, projection), projection)
+
+    @cached_property
+    def reranked(self) -> Reranked | None:
+        """See `Snapshot`."""
+        basis, settings = self._projection("basis"), self.settings
+        if basis is None:
+            return None
+        projection = whitened(basis, settings.n_reranked, settings.rerank_whiten)
+        return Reranked(Space(projected(self._vectors, projection), projection), settings.reranking)
 
     @cached_property
     def candidates(self) -> Candidates | None:

@@ -41,7 +41,7 @@ from ris.engine.answers import (
     Rejected,
 )
 from ris.engine.asking import Asked, check_k, same, similar
-from ris.engine.catalogue import Mask
+from ris.engine.catalogue import NO_PICTURES, Mask, Positions
 from ris.engine.checking import problems
 from ris.engine.columns import read_columns
 from ris.engine.committed import Committed, stamp
@@ -341,7 +341,7 @@ class SearchEngine:
         """
         snapshot = self._snapshot
         check_k(k)
-        allowed = _allowed(snapshot, snapshot.catalogue.mask(where), query)
+        allowed = _allowed(snapshot.catalogue.mask(where), _own(snapshot, query))
         image = self.read(query, box)
         described = self._pool.submit(self._described, snapshot, image)
         network = self._networks.views or self._networks.queries
@@ -371,14 +371,15 @@ class SearchEngine:
         answer = partial(
             similar, snapshot, k=k, index=index, max_distance=max_distance, collapse=collapse, prove=verify
         )
-        allowed = partial(_allowed, snapshot, snapshot.catalogue.mask(where))
+        mask = snapshot.catalogue.mask(where)
         looks = ahead(self._pool, partial(self._look, snapshot, prove=verify), queries, lead=4 * BATCH)
         answers: list[list[Hit]] = []
         while batch := list(islice(looks, BATCH)):
             vectors = self._vectors([look.seen for look in batch])
+            owns = [_own(snapshot, query) for query in queries[len(answers) : len(answers) + len(batch)]]
             asked = [
-                Asked(vector, look.features, allowed(query))
-                for vector, look, query in zip(vectors, batch, queries[len(answers) :], strict=False)
+                Asked(vector, look.features, _allowed(mask, own), own)
+                for vector, look, own in zip(vectors, batch, owns, strict=True)
             ]
             answers += self._pool.map(answer, asked)
             if progress is not None:
@@ -594,27 +595,39 @@ class SearchEngine:
         snapshot = self._snapshot
         return snapshot.catalogue.rows(), snapshot.knn.vectors
 
-    def nearest(self, vectors: Vectors, k: int, index: str = "auto") -> tuple[Vectors, Rows]:
+    def nearest(
+        self, vectors: Vectors, k: int, index: str = "auto", without: Sequence[Rows] | None = None
+    ) -> tuple[Vectors, Rows]:
         """Ask an index with the encoder's vectors (q, D).
+
+        Args:
+            vectors: (q, D).
+            k: wanted.
+            index: see `search`.
+            without: for each query rows of pictures that the store is searched without, such as its own.
 
         Returns:
             distances (q, j) float32, ascending along a line, and rows (q, j); j is k, or how many pictures
-            there are.
+            there are. Where a line has fewer, infinity and -1 fill it.
 
         Raises:
             BadQueryError: there is no such index, or k is below 1.
+            NoSuchPictureError: the store does not hold a row of `without`.
             RisError: the vectors have another dimension or hold a NaN.
         """
         snapshot = self._snapshot
         check_k(k)
         vectors = checked(vectors, "queries", snapshot.network.dimension)
-        allowed = snapshot.catalogue.mask(None)
-        rows = snapshot.catalogue.rows()
-        found = [snapshot.nearest(index, vector, k, allowed) for vector in vectors]
-        shape = len(found), min(k, len(rows))
-        distances = np.array([distances for distances, _ in found], np.float32).reshape(shape)
-        positions = np.array([positions for _, positions in found], np.int64).reshape(shape)
-        return distances, rows[positions]
+        mask, rows = snapshot.catalogue.mask(None), snapshot.catalogue.rows()
+        shape = len(vectors), min(k, len(rows))
+        distances, found = np.full(shape, np.inf, np.float32), np.full(shape, -1, np.int64)
+        for i, vector in enumerate(vectors):
+            own = NO_PICTURES
+            if without is not None:
+                own = np.array([snapshot.catalogue.position(int(row)) for row in without[i]], np.int64)
+            near, positions = snapshot.nearest(index, vector, k, _allowed(mask, own), own)
+            distances[i, : len(near)], found[i, : len(near)] = near, rows[positions]
+        return distances, found
 
     # Inside
 
@@ -648,14 +661,15 @@ class SearchEngine:
         self, snapshot: Snapshot, query: Query, box: Box | None, where: Filter | None, prove: bool
     ) -> Asked:
         """Look at a query, at its points beside the network."""
-        allowed = _allowed(snapshot, snapshot.catalogue.mask(where), query)
+        own = _own(snapshot, query)
+        allowed = _allowed(snapshot.catalogue.mask(where), own)
         if is_row(query) and box is None:
             look = self._look(snapshot, query, prove)
-            return Asked(self._vectors([look.seen])[0], look.features, allowed)
+            return Asked(self._vectors([look.seen])[0], look.features, allowed, own)
         image = self.read(query, box)
         described = self._pool.submit(self._described, snapshot, image) if prove else None
         (vector,) = self._vectors([for_embedding(image, snapshot.network)])
-        return Asked(vector, described.result() if described else None, allowed)
+        return Asked(vector, described.result() if described else None, allowed, own)
 
     def _look(self, snapshot: Snapshot, query: Query, prove: bool) -> _Look:
         """Look at a whole query, in one thread; of its own pictures the store knows all."""
@@ -680,9 +694,13 @@ class SearchEngine:
         return describe(image, snapshot.settings.query_features, snapshot.settings.side)
 
 
-def _allowed(snapshot: Snapshot, mask: Mask, query: Query) -> Mask:
+def _own(snapshot: Snapshot, query: Query) -> Positions:
+    """Return the position (1,) of a query that is a picture of the store, (0,) of another."""
+    return np.array([snapshot.catalogue.position(query)]) if is_row(query) else NO_PICTURES
+
+
+def _allowed(mask: Mask, own: Positions) -> Mask:
     """Return which pictures count (n,), of those that a filter lets through: a row does not find itself."""
     allowed = mask.copy()
-    if is_row(query):
-        allowed[snapshot.catalogue.position(query)] = False
+    allowed[own] = False
     return allowed

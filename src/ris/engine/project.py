@@ -17,6 +17,7 @@ from ris.engine.answers import Picture, Progress, Rejected
 from ris.engine.catalogue import Catalogue, Positions
 from ris.engine.embedding_map import Places
 from ris.engine.networks import Networks, QueryNetwork
+from ris.engine.reranked import Reranked
 from ris.engine.settings import Settings
 from ris.engine.snapshot import Snapshot
 from ris.engine.spaces import Candidates, Forest, Space, Whitened, projected_lengths
@@ -118,6 +119,11 @@ class Project(Snapshot):
         """See `Snapshot`."""
         vectors = read_features(self.store / layout.features(ENCODER, projected=True), self._sha256)
         return Space(vectors[self._gallery], self._projection)
+
+    @cached_property
+    def reranked(self) -> Reranked:
+        """See `Snapshot`."""
+        return Reranked(self.knn_pca, self.params.reranking)
 
     @cached_property
     def candidates(self) -> Candidates | None:
@@ -231,6 +237,7 @@ def _settings(params: Params, same_picture: bool) -> Settings:
     return Settings(
         same_picture=same_picture and settings.enabled,
         max_pixels=params.clean.max_pixels,
+        reranking=params.reranking,
         candidates=settings.candidates,
         enough_evidence=settings.enough_evidence,
         query_features=settings.local_features.query,

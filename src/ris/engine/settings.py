@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ris.config import Section
+from ris.config import Reranking, Section
 from ris.engine.answers import DamagedError
 
 
@@ -20,6 +20,11 @@ class Settings(Section):
     n_trees: int = 100
     search_k: int = 10_000
     """Of ANNOY, see `ris.search.annoy_index`."""
+    n_reranked: int = 256
+    """Directions of the whitened space that is re-ranked in, at most."""
+    rerank_whiten: float = 0.375
+    """Power of the deviation that its directions are divided by."""
+    reranking: Reranking = Reranking(augmented=20, expanded=20, alpha=0.0)
     whitened: int = 1024
     """Directions of the space in which candidates for the same picture are searched, at most."""
     whiten: float = 0.5

@@ -7,8 +7,9 @@ import numpy as np
 
 from ris.config import Network
 from ris.engine.answers import BadQueryError, Info, Progress, Rejected
-from ris.engine.catalogue import Catalogue, Mask, Positions
+from ris.engine.catalogue import NO_PICTURES, Catalogue, Mask, Positions
 from ris.engine.embedding_map import Places
+from ris.engine.reranked import Reranked
 from ris.engine.settings import Settings
 from ris.engine.spaces import Candidates, Forest, Space
 from ris.engine.threshold import Threshold
@@ -16,10 +17,12 @@ from ris.same_picture.fingerprint import Fingerprints
 from ris.same_picture.verification import Described
 from ris.search.vectors import Vectors
 
-INDEXES = ("knn", "knn_pca", "annoy", "annoy_pca")
+RERANKED = "reranked"
+INDEXES = ("knn", "knn_pca", "annoy", "annoy_pca", RERANKED)
 """Kinds of index; `auto` is the exact one that is still fast at the store's size."""
 FAST = 50_000
-"""Pictures up to which `auto` compares the encoder's vectors, and not their projections."""
+"""Pictures up to which `auto` compares the encoder's vectors, and not their projections; and up to which
+neighbours are found for all of them, which is what re-ranking needs."""
 
 
 class Snapshot(ABC):
@@ -55,6 +58,11 @@ class Snapshot(ABC):
 
     @property
     @abstractmethod
+    def reranked(self) -> Reranked | None:
+        """The search that also uses what the pictures know of each other; None as above."""
+
+    @property
+    @abstractmethod
     def candidates(self) -> Candidates | None:
         """Where the very same picture is looked for; None as above."""
 
@@ -81,11 +89,18 @@ class Snapshot(ABC):
         """Those of `INDEXES` that can be asked."""
         if not len(self.catalogue):
             return ()
-        return INDEXES if self.has_pca else ("knn", "annoy")
+        if not self.has_pca:
+            return ("knn", "annoy")
+        reranks = self.settings.reranking.expanded > 0 and len(self.catalogue) <= FAST
+        return INDEXES if reranks else tuple(name for name in INDEXES if name != RERANKED)
 
     def prepare(self, index: str) -> None:
-        """Read what an index needs, so that it is not read by the first search."""
-        self.space(index)
+        """Read or compute what an index needs, so that the first search does not."""
+        index = self.resolved(index)
+        if index == RERANKED:
+            assert self.reranked is not None
+        else:
+            self.space(index)
         if index.startswith("annoy"):
             self.forest(index)
 
@@ -140,14 +155,17 @@ class Snapshot(ABC):
             raise BadQueryError(f"The store has no index {index}; it has {known}.")
         return index
 
-    def nearest(self, index: str, query: Vectors, k: int, allowed: Mask) -> tuple[Vectors, Positions]:
+    def nearest(
+        self, index: str, query: Vectors, k: int, allowed: Mask, without: Positions = NO_PICTURES
+    ) -> tuple[Vectors, Positions]:
         """Ask an index: distances (j,) float32, ascending, and positions (j,), at most k.
 
         Args:
             index: one of `indexes`, or `auto`.
             query: (D,) of the encoder.
             k: wanted, at least 1.
-            allowed: (n,) which pictures count.
+            allowed: (n,) which pictures may be found.
+            without: (h,) those that the store is searched without, none of them allowed.
 
         Raises:
             BadQueryError: there is no such index.
@@ -155,6 +173,9 @@ class Snapshot(ABC):
         if not allowed.any():
             return np.zeros(0, np.float32), np.zeros(0, np.int64)
         index = self.resolved(index)
+        if index == RERANKED:
+            assert self.reranked is not None
+            return self.reranked.search(query, k, allowed, without)
         space = self.space(index)
         forest = self.forest(index) if index.startswith("annoy") else None
         if forest is not None:

@@ -14,7 +14,7 @@ MAX_ROW = 2**53 - 1
 
 Row = Annotated[int, Field(ge=0, le=MAX_ROW, description="Number of a picture in the store.")]
 Name = Annotated[str, Field(min_length=1, max_length=500)]
-Index = Literal["auto", "knn", "knn_pca", "annoy", "annoy_pca"]
+Index = Literal["auto", "knn", "knn_pca", "annoy", "annoy_pca", "reranked"]
 
 _SHARE = r"(0(\.\d{1,20})?|1(\.0{1,20})?)"
 _BOX = rf"^{_SHARE}(,{_SHARE}){{3}}$"

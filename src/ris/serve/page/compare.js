@@ -10,6 +10,7 @@ const NOTES = {
   knn_pca: "exact, on shortened vectors",
   annoy: "approximate, by trees",
   annoy_pca: "approximate, on shortened vectors",
+  reranked: "exact, and asked again with the first answers",
 };
 const MOST = 24;
 

@@ -44,7 +44,7 @@ export function read(location, kept) {
     view: oneOf(given.get("view"), VIEWS, START.view),
     query,
     ask: oneOf(given.get("ask"), ["similar", "where"], START.ask),
-    index: oneOf(given.get("index"), ["auto", "knn", "knn_pca", "annoy", "annoy_pca"], START.index),
+    index: oneOf(given.get("index"), ["auto", "knn", "knn_pca", "annoy", "annoy_pca", "reranked"], START.index),
     k: oneOf(Number(given.get("k")), SIZES, START.k),
     max: max > 0 && max < MAX_DISTANCE ? max : null,
     labels: given.getAll("label"),
