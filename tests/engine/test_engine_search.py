@@ -330,7 +330,7 @@ def test_k_is_a_whole_number_from_one(engine: SearchEngine, texture: Draw, k: ob
 
 
 def test_an_index_that_there_is_not_is_told(engine: SearchEngine, texture: Draw) -> None:
-    with pytest.raises(BadQueryError, match="no index hnsw; it has knn, .*, reranked, auto"):
+    with pytest.raises(BadQueryError, match=r"no index hnsw; it has knn, .*, reranked, auto"):
         engine.search(texture(0), index="hnsw")
 
 

@@ -46,7 +46,11 @@ def search(
     pictures: Queries,
     k: Hits = 10,
     index: Annotated[
-        Index, typer.Option(help="Exact (knn), approximate (annoy), on all dimensions or few (_pca).")
+        Index,
+        typer.Option(
+            help="Exact (knn), approximate (annoy), on all dimensions or few (_pca); asked again with the "
+            "first answers (reranked)."
+        ),
     ] = "auto",
     max_distance: Annotated[
         float | None, typer.Option(min=0, max=2, help="Of a hit; 0 is identical.", show_default=False)
