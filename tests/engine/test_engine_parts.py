@@ -13,7 +13,7 @@ from ris.engine import BadQueryError, queries
 from ris.engine.features import decode, encode
 from ris.engine.looking import ahead
 from ris.engine.queries import read_query
-from ris.engine.spaces import Forest, Space, fit_basis, narrowed, projected_lengths, whitened
+from ris.engine.spaces import Forest, Space, fit_basis, projected_lengths, whitened
 from ris.errors import RisError
 from ris.same_picture.local_features import LocalFeatureStore, describe
 from ris.search.annoy_index import AnnoyIndex
@@ -57,7 +57,7 @@ def test_a_basis_gives_the_projections_that_would_be_fitted() -> None:
     basis = fit_basis(vectors)
     assert basis is not None
     queries = rng.standard_normal((5, 30)).astype(np.float32)
-    plain, white = narrowed(basis, 7), whitened(basis, 12, 0.5)
+    plain, white = whitened(basis, 7, 0.0), whitened(basis, 12, 0.5)
     np.testing.assert_allclose(
         plain.apply(queries), Projection.fit(vectors, 7, 0.0, True).apply(queries), atol=1e-5
     )

@@ -27,7 +27,7 @@ from ris.engine.records import (
 from ris.engine.reranked import Reranked
 from ris.engine.settings import read_settings
 from ris.engine.snapshot import Snapshot
-from ris.engine.spaces import Candidates, Forest, Space, Whitened, narrowed, projected, whitened
+from ris.engine.spaces import Candidates, Forest, Space, Whitened, projected, whitened
 from ris.engine.threshold import packaged
 from ris.errors import RisError
 from ris.same_picture.fingerprint import Fingerprints
@@ -83,20 +83,16 @@ class Committed(Snapshot):
     @cached_property
     def knn_pca(self) -> Space | None:
         """See `Snapshot`."""
-        basis = self._projection("basis")
+        basis, settings = self._projection("basis"), self.settings
         if basis is None:
             return None
-        projection = narrowed(basis, self.settings.n_components)
+        projection = whitened(basis, settings.n_components, settings.pca_whiten)
         return Space(projected(self._vectors, projection), projection)
 
     @cached_property
     def reranked(self) -> Reranked | None:
         """See `Snapshot`."""
-        basis, settings = self._projection("basis"), self.settings
-        if basis is None:
-            return None
-        projection = whitened(basis, settings.n_reranked, settings.rerank_whiten)
-        return Reranked(Space(projected(self._vectors, projection), projection), settings.reranking)
+        return None if self.knn_pca is None else Reranked(self.knn_pca, self.settings.reranking)
 
     @cached_property
     def candidates(self) -> Candidates | None:

@@ -17,14 +17,13 @@ class Settings(Section):
     """Of a picture that is read."""
     n_components: int = 128
     """Directions of the PCA that is searched, at most."""
+    pca_whiten: float = 0.25
+    """Power of the deviation that they are divided by."""
     n_trees: int = 100
     search_k: int = 10_000
     """Of ANNOY, see `ris.search.annoy_index`."""
-    n_reranked: int = 256
-    """Directions of the whitened space that is re-ranked in, at most."""
-    rerank_whiten: float = 0.375
-    """Power of the deviation that its directions are divided by."""
-    reranking: Reranking = Reranking(augmented=20, expanded=20, alpha=0.0)
+    reranking: Reranking = Reranking(augmented=5, expanded=5, alpha=3.0)
+    """In that space."""
     whitened: int = 1024
     """Directions of the space in which candidates for the same picture are searched, at most."""
     whiten: float = 0.5

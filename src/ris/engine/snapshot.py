@@ -19,10 +19,9 @@ from ris.search.vectors import Vectors
 
 RERANKED = "reranked"
 INDEXES = ("knn", "knn_pca", "annoy", "annoy_pca", RERANKED)
-"""Kinds of index; `auto` is the exact one that is still fast at the store's size."""
-FAST = 50_000
-"""Pictures up to which `auto` compares the encoder's vectors, and not their projections; and up to which
-neighbours are found for all of them, which is what re-ranking needs."""
+"""Kinds of index; `auto` is `knn_pca`, or `knn` where there is no PCA."""
+MOST_RERANKED = 50_000
+"""Pictures of which the neighbours of each are found, which takes time that grows with their square."""
 
 
 class Snapshot(ABC):
@@ -91,7 +90,7 @@ class Snapshot(ABC):
             return ()
         if not self.has_pca:
             return ("knn", "annoy")
-        reranks = self.settings.reranking.expanded > 0 and len(self.catalogue) <= FAST
+        reranks = self.settings.reranking.expanded > 0 and len(self.catalogue) <= MOST_RERANKED
         return INDEXES if reranks else tuple(name for name in INDEXES if name != RERANKED)
 
     def prepare(self, index: str) -> None:
@@ -148,8 +147,7 @@ class Snapshot(ABC):
             BadQueryError: there is no such index.
         """
         if index == "auto":
-            large = len(self.catalogue) > FAST and "knn_pca" in self.indexes
-            return "knn_pca" if large else "knn"
+            return "knn_pca" if "knn_pca" in self.indexes else "knn"
         if index not in self.indexes:
             known = ", ".join((*self.indexes, "auto"))
             raise BadQueryError(f"The store has no index {index}; it has {known}.")

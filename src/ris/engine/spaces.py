@@ -232,18 +232,13 @@ def fit_basis(vectors: Vectors) -> Projection | None:
     return Projection.fit(sample, min(sample.shape), 0.0, normalise=True)
 
 
-def narrowed(basis: Projection, n_components: int) -> Projection:
-    """Return the projection to the first directions of a basis, as they are."""
-    return replace(basis, components=basis.components[:n_components], scale=basis.scale[:n_components])
-
-
 def whitened(basis: Projection, n_components: int, power: float) -> Projection:
     """Return the projection to the first directions, each divided by its deviation to a power.
 
     As `Projection.fit` makes it with `whiten`, but for a factor, which the length of 1 takes away.
     """
-    narrow = narrowed(basis, n_components)
-    deviation = np.sqrt(basis.spectrum[: len(narrow.scale)].astype(np.float64))
+    components = basis.components[:n_components]
+    deviation = np.sqrt(basis.spectrum[: len(components)].astype(np.float64))
     telling = deviation > _EPS * deviation[0]
     scale = np.power(deviation, -power, out=np.zeros(len(deviation)), where=telling)
-    return replace(narrow, scale=scale.astype(np.float32))
+    return replace(basis, components=components, scale=scale.astype(np.float32))

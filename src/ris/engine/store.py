@@ -34,7 +34,7 @@ from ris.engine.records import (
     write_content,
 )
 from ris.engine.settings import Settings
-from ris.engine.spaces import fit_basis, narrowed, projected, projected_lengths, whitened
+from ris.engine.spaces import fit_basis, projected, projected_lengths, whitened
 from ris.errors import RisError
 from ris.search.annoy_index import AnnoyIndex
 
@@ -351,7 +351,8 @@ def _plant_where_needed(connection: sqlite3.Connection, work: Work) -> None:
     token = f"{get(connection, 'token')} {generation}"
     vectors = read_vectors(connection, work.identity)[first]
     basis = get_projection(connection, "basis")
-    projection = None if basis is None else narrowed(basis, work.settings.n_components)
+    settings = work.settings
+    projection = None if basis is None else whitened(basis, settings.n_components, settings.pca_whiten)
     spaces = {"annoy": vectors} | (
         {} if projection is None else {"annoy_pca": projected(vectors, projection)}
     )
