@@ -328,6 +328,21 @@ def test_k_is_a_whole_number_from_one(engine: SearchEngine, texture: Draw, k: ob
             ask(texture(0), k)  # type: ignore[arg-type]
 
 
+def test_without_a_word_the_projected_vectors_are_searched(engine: SearchEngine, texture: Draw) -> None:
+    query = texture(100, 120, 90)
+    assert engine.search(query, 9) == engine.search(query, 9, index="knn_pca")
+    assert engine.search(query, 9) != engine.search(query, 9, index="knn")
+
+
+def test_more_pictures_than_can_all_be_compared_are_not_re_ranked(
+    engine: SearchEngine, texture: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ris.engine.snapshot.MOST_RERANKED", len(engine) - 1)
+    assert engine.indexes == tuple(name for name in INDEXES if name != RERANKED)
+    with pytest.raises(BadQueryError, match="no index reranked"):
+        engine.search(texture(3), index=RERANKED)
+
+
 def test_an_index_that_there_is_not_is_told(engine: SearchEngine, texture: Draw) -> None:
     with pytest.raises(BadQueryError, match=r"no index hnsw; it has knn, .*, reranked, auto"):
         engine.search(texture(0), index="hnsw")
