@@ -81,9 +81,8 @@ class Reranked:
 
     def _gallery(self, without: Positions, others: Mask) -> _Gallery:
         """Average anew where something is left out."""
-        left = int(np.count_nonzero(others))
-        k = min(self._k, left)
-        touched = others & (np.isin(self._neighbours[:, : self._k], without).any(axis=1) | (k < self._k))
+        k = min(self._k, int(np.count_nonzero(others)))
+        touched = others & np.isin(self._neighbours[:, : self._k], without).any(axis=1)
         positions = np.flatnonzero(touched)
         if not len(positions):
             return _Gallery(self._usual, positions, self._vectors[positions])
