@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from ris.artifacts import write_json
 from ris.errors import RisError
 from ris.pipeline.figures import (
     ablations,
@@ -11,6 +12,7 @@ from ris.pipeline.figures import (
     run,
     same_class,
     same_picture,
+    store,
     training_sweep,
     tuning,
     unseen_class,
@@ -98,6 +100,19 @@ def test_the_trials_of_a_training_sweep(tmp_path: Path) -> None:
     assert "| 0.99 | 4 | 0.875 | 0.500 |" in written
     assert "| 0 | 2 |  |  |" in written
     assert "1 of 2 trials were pruned" in written
+
+
+def test_a_store_that_was_judged(tmp_path: Path) -> None:
+    file = tmp_path / "store.json"
+    assert store(file) == "Not measured.\n"
+    found = {"micro": 0.5, "macro": 0.25, "macro_ci95": [0.125, 0.375], "n": 1200}
+    other = {**found, "macro": 0.75}
+    judged = {"precision@1": found, "precision@10": other, "mAP@R": found}
+    write_json(file, {"queries": 1200, "indexes": {"reranked": judged}})
+    written = store(file)
+    one, two = "0.500 / 0.250 (0.125 to 0.375)", "0.500 / 0.750 (0.125 to 0.375)"
+    assert f"| re-ranked | {one} | {two} | {one} |" in written
+    assert "1,200 queries" in written
 
 
 def recall(mean: float) -> dict[str, Any]:

@@ -42,6 +42,7 @@ def blocks(reports: Path) -> dict[str, str]:
         "ablations": ablations(reports / "ablations.csv"),
         "tuning": tuning(reports / "tuning"),
         "training_sweep": training_sweep(reports / "training_sweep.csv"),
+        "store": store(reports / "store.json"),
     }
 
 
@@ -255,6 +256,19 @@ def training_sweep(file: Path) -> str:
         rows,
         "Validation pictures, as in the ablations. The first line is the committed recipe. "
         f"{int((trials['state'] == 'pruned').sum())} of {len(trials)} trials were pruned.",
+    )
+
+
+def store(file: Path) -> str:
+    """What `ris evaluate --json` found of a store."""
+    if not file.is_file():
+        return "Not measured.\n"
+    judged = read_json(file)
+    return _table(
+        ["index", *(f"{metric} micro / macro" for metric in METRICS)],
+        [[index_name(name), *_cells(found)] for name, found in judged["indexes"].items()],
+        f"{judged['queries']:,} queries: each picture against all others but near-copies of it; in "
+        "brackets the 95 % interval of the macro average, by bootstrap over queries, stratified by class.",
     )
 
 
