@@ -65,7 +65,7 @@ export const INDEX_NAMES = {
   knn_pca: "KNN with PCA",
   annoy: "ANNOY",
   annoy_pca: "ANNOY with PCA",
-  reranked: "Re-ranked",
+  reranked: "Re-ranking",
 };
 
 export function say(text) {
