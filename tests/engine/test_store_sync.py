@@ -15,7 +15,7 @@ from ris.engine import Change, NoSuchPictureError, SearchEngine
 from ris.errors import RisError
 
 Draw = Callable[..., Image.Image]
-EXACT = ("knn", "knn_pca")
+EXACT = ("knn", "knn_pca", "reranked")
 
 
 @pytest.fixture

@@ -96,10 +96,8 @@ class Snapshot(ABC):
     def prepare(self, index: str) -> None:
         """Read or compute what an index needs, so that the first search does not."""
         index = self.resolved(index)
-        if index == RERANKED:
-            assert self.reranked is not None
-        else:
-            self.space(index)
+        made = self.reranked if index == RERANKED else self.space(index)
+        assert made is not None
         if index.startswith("annoy"):
             self.forest(index)
 
