@@ -7,6 +7,7 @@ from ris.artifacts import write_json
 from ris.errors import RisError
 from ris.pipeline.figures import (
     ablations,
+    benchmarks,
     blocks,
     near_copies,
     run,
@@ -113,6 +114,13 @@ def test_a_store_that_was_judged(tmp_path: Path) -> None:
     one, two = "0.500 / 0.250 (0.125 to 0.375)", "0.500 / 0.750 (0.125 to 0.375)"
     assert f"| re-ranked | {one} | {two} | {one} |" in written
     assert "1,200 queries" in written
+
+
+def test_what_benchmarks_measured(tmp_path: Path) -> None:
+    file = tmp_path / "benchmarks.json"
+    assert benchmarks(file) == "Not measured.\n"
+    write_json(file, [{"command": "this.py DATA", "asked": "how fast", "measured": "twice as fast"}])
+    assert "| `this.py DATA`: how fast | twice as fast |" in benchmarks(file)
 
 
 def recall(mean: float) -> dict[str, Any]:

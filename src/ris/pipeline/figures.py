@@ -43,6 +43,7 @@ def blocks(reports: Path) -> dict[str, str]:
         "tuning": tuning(reports / "tuning"),
         "training_sweep": training_sweep(reports / "training_sweep.csv"),
         "store": store(reports / "store.json"),
+        "benchmarks": benchmarks(reports / "benchmarks.json"),
     }
 
 
@@ -270,6 +271,15 @@ def store(file: Path) -> str:
         f"{judged['queries']:,} queries: each picture against all others but near-copies of it; in "
         "brackets the 95 % interval of the macro average, by bootstrap over queries, stratified by class.",
     )
+
+
+def benchmarks(file: Path) -> str:
+    """What was noted of runs of `benchmarks/`."""
+    if not file.is_file():
+        return "Not measured.\n"
+    noted = read_json(file)
+    rows = [[f"`{one['command']}`: {one['asked']}", one["measured"]] for one in noted]
+    return _table(["benchmark", "measured"], rows, "On two cores, not idle beside it: take the ratios.")
 
 
 def _table(heads: list[str], rows: list[list[str]], note: str) -> str:
