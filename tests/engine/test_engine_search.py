@@ -328,10 +328,16 @@ def test_k_is_a_whole_number_from_one(engine: SearchEngine, texture: Draw, k: ob
             ask(texture(0), k)  # type: ignore[arg-type]
 
 
-def test_without_a_word_the_projected_vectors_are_searched(engine: SearchEngine, texture: Draw) -> None:
+@pytest.mark.parametrize(("dimensions", "index"), [(62, "knn_pca"), (63, "knn")])
+def test_without_a_word_projected_vectors_are_searched_where_pictures_are_more_than_dimensions(
+    engine: SearchEngine, texture: Draw, monkeypatch: pytest.MonkeyPatch, dimensions: int, index: str
+) -> None:
+    snapshot = engine._snapshot
+    settings = snapshot.settings.model_copy(update={"n_components": dimensions})
+    monkeypatch.setattr(snapshot, "settings", settings)
     query = texture(100, 120, 90)
-    assert engine.search(query, 9) == engine.search(query, 9, index="knn_pca")
-    assert engine.search(query, 9) != engine.search(query, 9, index="knn")
+    assert engine.search(query, 9) == engine.search(query, 9, index=index)
+    assert engine.search(query, 9, index="knn") != engine.search(query, 9, index="knn_pca")
 
 
 def test_more_pictures_than_can_all_be_compared_are_not_re_ranked(

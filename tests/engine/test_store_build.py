@@ -12,7 +12,7 @@ from PIL import Image
 from ris.data.images import read_image
 from ris.encoder.encoder import Encoder
 from ris.encoder.transforms import for_embedding
-from ris.engine import SearchEngine, is_store
+from ris.engine import INDEXES, SearchEngine, is_store
 from ris.errors import RisError
 
 Draw = Callable[..., Image.Image]
@@ -158,7 +158,7 @@ def test_an_empty_folder_is_a_store_that_grows(tmp_path: Path, encoder: Path, te
             assert [hit.path for hit in engine.search(texture(1), 1)] == ["1.png"]
             assert engine.find(texture(1)).here is True
             assert engine.verify() == []
-        assert engine.indexes == ("knn", "knn_pca", "annoy", "annoy_pca")
+        assert engine.indexes == INDEXES
 
 
 def test_without_local_features_nothing_is_proven(photos: Path, tmp_path: Path, encoder: Path) -> None:

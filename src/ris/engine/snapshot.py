@@ -19,7 +19,7 @@ from ris.search.vectors import Vectors
 
 RERANKED = "reranked"
 INDEXES = ("knn", "knn_pca", "annoy", "annoy_pca", RERANKED)
-"""Kinds of index; `auto` is `knn_pca`, or `knn` where there is no PCA."""
+"""Kinds of index; `auto` is `knn_pca`, or `knn` where there are no more pictures than PCA dimensions."""
 MOST_RERANKED = 50_000
 """Pictures of which the neighbours of each are found, which takes time that grows with their square."""
 
@@ -145,7 +145,8 @@ class Snapshot(ABC):
             BadQueryError: there is no such index.
         """
         if index == "auto":
-            return "knn_pca" if "knn_pca" in self.indexes else "knn"
+            enough = len(self.catalogue) > self.settings.n_components and self.has_pca
+            return "knn_pca" if enough else "knn"
         if index not in self.indexes:
             known = ", ".join((*self.indexes, "auto"))
             raise BadQueryError(f"The store has no index {index}; it has {known}.")

@@ -89,7 +89,7 @@ class SearchOptions(Where, Part):
 
     k: int = Field(24, ge=1, le=MAX_K, description="Hits wanted, those passed over included.")
     offset: int = Field(0, ge=0, lt=MAX_K, description="Pass over so many of the nearest.")
-    index: Index = Field("auto", description="`auto` is `knn_pca`, or `knn` where there is no PCA.")
+    index: Index = Field("auto", description="`auto` is `knn_pca`, or `knn` in a small store.")
     max_distance: float | None = Field(None, ge=0, le=2, description="Of a hit.")
     collapse: bool = Field(False, description="Fold near-copies among the hits into the nearest of them.")
     verify: bool = Field(True, description="Have geometry tell which hits are the very same picture.")
