@@ -128,11 +128,11 @@ def test_a_chosen_picture_is_searched_with(open_page: Open, part: bytes) -> None
     upload(page, part)
     expect(page.get_by_role("heading", name="Similar pictures")).to_be_visible()
     expect(page.locator(".card")).to_have_count(24)
-    same = page.locator(".card").filter(has=page.locator(".badge"))
-    expect(same.locator(".badge")).to_have_text("Same picture")
-    expect(same.locator("polygon")).to_have_count(2)
-    expect(same.locator(".number")).to_have_text(re.compile(r"^[01]\.\d{3}$"))
-    expect(same.locator(".shot img")).to_have_attribute("alt", "deep, 1.png")
+    first = page.locator(".card").first
+    expect(first.locator(".badge")).to_have_text("Same picture")
+    expect(first.locator("polygon")).to_have_count(2)
+    expect(first.locator(".number")).to_have_text(re.compile(r"^[01]\.\d{3}$"))
+    assert names(page)[0] == "deep, 1.png"
     expect(page.get_by_alt_text("Your picture: query.jpg")).to_be_visible()
     expect(page.get_by_text("1 picture is the very same.")).to_be_visible()
 

@@ -279,7 +279,7 @@ def benchmarks(file: Path) -> str:
         return "Not measured.\n"
     noted = read_json(file)
     rows = [[f"`{one['command']}`: {one['asked']}", one["measured"]] for one in noted]
-    return _table(["benchmark", "measured"], rows, "On two cores, not idle beside it: take the ratios.")
+    return _table(["benchmark", "measured"], rows, "On two cores, mostly not idle: take the ratios.")
 
 
 def _table(heads: list[str], rows: list[list[str]], note: str) -> str:
