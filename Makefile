@@ -28,8 +28,9 @@ endif
 demo: setup
 	@python -m ris.pipeline.demo
 
+# Two processes of one thread each: files of tests share what they prepare, so each stays in one process.
 test: setup lint
-	pytest
+	OMP_NUM_THREADS=1 pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	ruff check

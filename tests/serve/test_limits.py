@@ -230,10 +230,10 @@ def test_a_picture_within_the_limits_is_taken(tight: Live) -> None:
 
 
 def test_too_many_requests_of_one_client_are_refused_for_a_while(opened: SearchEngine) -> None:
-    with running(opened, replace(TIGHT, requests_per_second=1, burst=60)) as live:
-        statuses = [live.client.get("/health").status_code for _ in range(100)]
-        assert statuses[:40] == [200] * 40
-        assert statuses.count(429) > 20
+    with running(opened, replace(TIGHT, requests_per_second=1, burst=200)) as live:
+        statuses = [live.client.get("/health").status_code for _ in range(300)]
+        assert statuses[:100] == [200] * 100  # the others may be spent on waiting for the server
+        assert statuses.count(429) > 50
         response = live.client.get("/health")
         while response.status_code == 200:
             response = live.client.get("/health")
