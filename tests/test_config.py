@@ -146,6 +146,7 @@ def test_what_is_no_text_is_refused(key: str) -> None:
         ("extract.batch_size", 0, None),
         ("extract.workers", -1, None),
         ("pca.shrinkage", 0.0, 1.1),
+        ("pca.sharpness", -0.1, None),
         ("index_annoy.n_trees", 0, None),
         ("index_annoy.search_k", -2, None),
         ("same_picture.candidates", 0, None),
@@ -268,7 +269,8 @@ def test_values_that_contradict_each_other() -> None:
         ),
         (
             "pca.seed",
-            "Unknown key `pca.seed`; known here: n_components, whiten, shrinkage, normalise, pretrained.",
+            "Unknown key `pca.seed`; known here: n_components, whiten, shrinkage, sharpness, normalise, "
+            "pretrained.",
         ),
         (
             "pca.n_components.x",

@@ -210,6 +210,9 @@ class Space(Section):
     shrinkage: Annotated[float, Field(ge=1e-6, le=1.0)]
     """How far what is learnt from the classes is shrunk; 1 learns nothing from them. See
     `ris.search.space.within_class_whitening`."""
+    sharpness: Annotated[float, Field(ge=0.0)]
+    """How decided the pre-trained network's own classifier is, whose answers are put beside the vectors; 0
+    leaves it out. See `ris.search.space.with_classes`. Two networks side by side have none."""
 
 
 class Pca(Space):

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ris.config import Backbone, Network, Weights
-from ris.encoder.backbone import create, fetch_weights, pretrained_state
+from ris.encoder.backbone import create, fetch_weights, last_layer, pretrained_state
 from ris.errors import RisError
 
 CONF = Path(__file__).parents[2] / "conf/backbone"
@@ -114,6 +114,7 @@ def test_resnet50_is_torchvision_s_own_before_its_classifier(
         vectors = module.eval()(pixels.contiguous(memory_format=torch.channels_last))
     assert vectors.shape == (2, 2048)
     torch.testing.assert_close(vectors, pooled[0], rtol=1e-4, atol=1e-4 * float(pooled[0].abs().max()))
+    assert torch.equal(last_layer(resnet50, file), resnet.state_dict()["fc.weight"])
 
 
 def test_a_download_with_another_checksum_is_thrown_away(
@@ -134,7 +135,9 @@ def test_a_local_file_is_checked(backbone: Conf, published: Path, tmp_path: Path
 
 
 def test_random_needs_no_file(backbone: Conf, tmp_path: Path) -> None:
-    assert fetch_weights(with_source(backbone("resnet50"), "random:"), tmp_path) is None
+    resnet50 = backbone("resnet50")
+    assert fetch_weights(with_source(resnet50, "random:"), tmp_path) is None
+    assert last_layer(resnet50, None).shape == (1000, 2048)
 
 
 def test_a_missing_package_is_named(backbone: Conf, tmp_path: Path) -> None:
@@ -173,6 +176,7 @@ def test_lite0_s_weights_come_from_its_package_to_their_places(backbone: Conf, t
     state = pretrained_state(lite0, file)
     assert agree(state, expected)
     create(lite0).load_state_dict(state)
+    assert torch.equal(last_layer(lite0, file), published["_fc.weight"])
 
 
 @pytest.mark.parametrize("file", sorted(CONF.glob("*.yaml")), ids=lambda file: file.stem)

@@ -72,6 +72,8 @@ SEVERAL = {
     "no_colour_change": (RECIPE, {".finetune.augment.jitter", ".finetune.augment.grayscale"}),
     "mostly_pretrained_wide": ("untrained_wide_learnt", {".finetune.epochs", ".finetune.pretrained_share"}),
     "untrained_wider_learnt": ("untrained_wide_learnt", {".pca.n_components", ".pca.whiten"}),
+    "with_classifier": ("untrained_wide_learnt", {".pca.sharpness"}),
+    "with_classifier_whiter": ("with_classifier", {".pca.whiten"}),
 }
 """What takes more than one key to change one thing: in which experiment, and the keys."""
 

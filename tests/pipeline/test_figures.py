@@ -79,13 +79,15 @@ def test_the_best_of_each_search(tmp_path: Path) -> None:
     (tmp_path / "finetuned.csv").write_text(
         heads + "0,knn,,,,0.5,2.0\n1,knn_pca,8,0.5,0.1,0.25,0.5\n2,knn_pca,4,0.0,0.1,0.75,0.25\n"
     )
-    (tmp_path / "pretrained_unseen3.csv").write_text(heads + "0,knn_pca,8,0.25,1.0,0.625,0.125\n")
+    (tmp_path / "pretrained_unseen3.csv").write_text(
+        heads.replace("mAP", "pca.sharpness,mAP") + "0,knn_pca,8,0.25,1.0,12.0,0.625,0.125\n"
+    )
     written = tuning(tmp_path)
-    assert "| fine-tuned, 3 trials | all classes | KNN |  |  |  | 0.500 | 2.00 ms |" in written
-    assert "| fine-tuned, 3 trials | all classes | KNN with PCA | 0.1 | 4 | 0 | 0.750 | 0.25 ms |" in written
+    assert "| fine-tuned, 3 trials | all classes | KNN |  |  |  |  | 0.500 | 2.00 ms |" in written
     assert (
-        "| pre-trained, 1 trials | classes of draw 3, not learnt from | KNN with PCA | 1 | 8 | 0.25 | 0.625 |"
-    ) in written
+        "| fine-tuned, 3 trials | all classes | KNN with PCA | 0.1 | 0 | 4 | 0 | 0.750 | 0.25 ms |" in written
+    )
+    assert "| classes of draw 3, not learnt from | KNN with PCA | 1 | 12 | 8 | 0.25 | 0.625 |" in written
     assert written.count("KNN with PCA") == 2
 
 

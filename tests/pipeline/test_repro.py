@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from PIL import Image
@@ -78,6 +79,7 @@ def overrides(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         "finetune.workers=1",
         "extract.workers=1",
         "pca.n_components=16",
+        "pca.pretrained.sharpness=8",
         "index_annoy.n_trees=5",
         "unseen.classes=1",
         "unseen.draws=[0]",
@@ -130,6 +132,8 @@ def test_all_is_made_and_of_the_right_shape(tree: Path) -> None:
     assert json.loads((tree / "models/same_picture/evidence.json").read_text())["threshold"] >= 0
     assert np.load(tree / "data/features/finetuned.npy").shape == (CLASSES * PICTURES, 2048)
     assert np.load(tree / "data/features_pca/pretrained.npy").shape == (CLASSES * PICTURES, 16)
+    assert np.load(tree / "models/pca/pretrained.npz")["classifier"].shape == (1000, 2048)
+    assert pd.read_csv(tree / "reports/same_picture.csv")["distance"].between(0, 1.99).mean() > 0.9
     assert list((tree / ".ris/finetune").iterdir()) == []  # no checkpoint of a finished training
     page = (tree / "reports/index.html").read_text()
     assert f"{same_class['finetuned']['knn_pca']['mAP@R']['macro']:.3f}" in page

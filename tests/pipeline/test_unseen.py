@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ris.artifacts import read_json, write_json, write_table
+from ris.artifacts import read_json, write_json, write_table, writing
 from ris.config import Params, load
 from ris.data.features import write_features
 from ris.errors import RisError
@@ -63,6 +63,8 @@ def tree(params: Params, tmp_path: Path) -> Tree:
     for encoder in layout.embedding_encoders(DRAWS):
         vectors = centres[labels] + 2 * rng.standard_normal((len(labels), 12))
         write_features(tree.write(layout.features(encoder)), vectors.astype(np.float32), catalog.sha256)
+    with writing(tree.write(layout.CLASSIFIER)) as fresh, fresh.open("wb") as stream:
+        np.save(stream, rng.standard_normal((9, 12)).astype(np.float32))
     for draw in DRAWS:
         known = held_out(params, catalog, draw).known(catalog.gallery)
         note = tree.write(layout.rows_trained_on(layout.unseen("finetuned", draw)))
@@ -106,7 +108,14 @@ def test_the_projection_of_a_draw_ignores_its_classes(params: Params, tree: Tree
 
 def test_each_encoder_is_projected_by_its_own_settings(params: Params, tree: Tree) -> None:
     catalog = Catalog.read(tree)
-    for encoder, space in {"both_unseen0": params.pca, "pretrained_unseen0": params.pca.pretrained}.items():
+    params = params.model_copy(update={"pca": params.pca.model_copy(update={"sharpness": 5.0})})
+    pca(params, tree)
+    classifier = np.load(tree.read(layout.CLASSIFIER))
+    for encoder, space in {
+        "finetuned_unseen0": params.pca,
+        "both_unseen0": params.pca,
+        "pretrained_unseen0": params.pca.pretrained,
+    }.items():
         known = held_out(params, catalog, 0).known(catalog.gallery)
         vectors = read_space(params, tree, catalog, encoder, projected=False)
         expected = Projection.fit(
@@ -116,6 +125,8 @@ def test_each_encoder_is_projected_by_its_own_settings(params: Params, tree: Tre
             params.pca.normalise,
             catalog.labels[known],
             space.shrinkage,
+            None if encoder.startswith("both") else classifier,
+            space.sharpness,
         )
         found = np.load(tree.read(layout.features(encoder, projected=True)))
         np.testing.assert_allclose(found, expected.apply(vectors), atol=1e-5)

@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial.distance import mahalanobis
 
 from ris.errors import RisError
-from ris.search.space import Projection, normalise, within_class_whitening
+from ris.search.space import Projection, normalise, with_classes, within_class_whitening
 
 
 @pytest.fixture
@@ -177,6 +177,66 @@ def test_saving_gives_the_same_bytes_and_loading_the_same_projection(
     loaded = Projection.load(first)
     np.testing.assert_array_equal(loaded.apply(features), projection.apply(features))
     np.testing.assert_array_equal(loaded.spectrum, projection.spectrum)
+
+
+@pytest.fixture
+def classifier() -> npt.NDArray[np.float32]:
+    return np.random.default_rng(1).standard_normal((5, 8)).astype(np.float32)
+
+
+def test_a_classifier_s_probabilities_stand_beside_the_direction(
+    features: npt.NDArray[np.float32], classifier: npt.NDArray[np.float32]
+) -> None:
+    beside = with_classes(features, classifier, 3.0)
+    assert beside.dtype == np.float32
+    for vector, found in zip(features.astype(np.float64), beside, strict=True):
+        direction = vector / np.sqrt((vector * vector).sum())
+        raised = [np.exp(3.0 * sum(a * b for a, b in zip(direction, row, strict=True))) for row in classifier]
+        roots = [np.sqrt(one / sum(raised)) for one in raised]
+        np.testing.assert_allclose(found, np.concatenate([direction, roots]) / np.sqrt(2), atol=1e-6)
+
+
+def test_a_projection_takes_the_classifier_with_it(
+    features: npt.NDArray[np.float32], classifier: npt.NDArray[np.float32], tmp_path: Path
+) -> None:
+    labels = np.arange(60) % 4
+    beside = with_classes(features, classifier, 3.0)
+    expected = Projection.fit(beside, 4, 0.5, normalise=True, labels=labels, shrinkage=0.3).apply(beside)
+    projection = Projection.fit(
+        features, 4, 0.5, True, labels=labels, shrinkage=0.3, classifier=classifier, sharpness=3.0
+    )
+    projection.save(tmp_path / "pca.npz")
+    np.testing.assert_array_equal(projection.apply(features), expected)
+    np.testing.assert_array_equal(Projection.load(tmp_path / "pca.npz").apply(features), expected)
+    np.testing.assert_allclose(projection.apply(7 * features), expected, atol=1e-5)
+
+
+def test_a_sharpness_of_0_leaves_the_classifier_out(
+    features: npt.NDArray[np.float32], classifier: npt.NDArray[np.float32]
+) -> None:
+    plain = Projection.fit(features, 4, 0.5, normalise=True)
+    left_out = Projection.fit(features, 4, 0.5, normalise=True, classifier=classifier, sharpness=0.0)
+    np.testing.assert_array_equal(left_out.apply(features), plain.apply(features))
+    assert left_out.classifier.shape == (0, 8)
+
+
+def test_a_classifier_of_other_vectors_is_refused(
+    features: npt.NDArray[np.float32], classifier: npt.NDArray[np.float32]
+) -> None:
+    with pytest.raises(RisError, match="vectors to classify"):
+        Projection.fit(features, 4, 0.5, normalise=True, classifier=classifier[:, :6], sharpness=3.0)
+
+
+def test_a_projection_of_before_there_were_classifiers_is_read(
+    features: npt.NDArray[np.float32], tmp_path: Path
+) -> None:
+    projection = Projection.fit(features, 4, 0.5, normalise=True)
+    kept = {
+        name: value for name, value in vars(projection).items() if name not in ("classifier", "sharpness")
+    }
+    np.savez(tmp_path / "pca.npz", **kept)
+    old = Projection.load(tmp_path / "pca.npz")
+    np.testing.assert_array_equal(old.apply(features), projection.apply(features))
 
 
 def test_a_damaged_file_is_refused(features: npt.NDArray[np.float32], tmp_path: Path) -> None:

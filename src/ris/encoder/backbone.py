@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import cast
 
 import timm
 import torch
@@ -44,7 +45,26 @@ def stages(module: nn.Module) -> list[nn.Module]:
 
 
 def pretrained_state(network: Network, file: Path) -> dict[str, Tensor]:
-    """Read published weights for the network that `create` builds.
+    """Read published weights for the network that `create` builds; see `published_state`."""
+    body, state = create(network).state_dict(), published_state(network, file)
+    return {name: state[name] for name in body}
+
+
+def last_layer(network: Network, file: Path | None) -> Tensor:
+    """Read the weights of the classifier that `create` leaves out: (K, dimension), random without a file.
+
+    Raises:
+        RisError: see `published_state`.
+    """
+    module = _with_classifier(network)
+    if file is not None:
+        module.load_state_dict(published_state(network, file))
+    layer = module.fc if network.library == "torchvision" else module.get_classifier()  # type: ignore[operator]
+    return cast(nn.Linear, layer).weight.detach()
+
+
+def published_state(network: Network, file: Path) -> dict[str, Tensor]:
+    """Read published weights for a network with its classifier.
 
     Tensors are matched by name or, where the publisher named them otherwise, in order: their number and
     every shape must fit.
@@ -65,8 +85,7 @@ def pretrained_state(network: Network, file: Path) -> dict[str, Tensor]:
             f"{file} holds no weights for {network.model}: its tensors have other names and shapes; "
             "set `backbone.weights.source` to this network's own file."
         )
-    body = create(network).state_dict()
-    return {name: state[name].to(tensor.dtype).contiguous() for name, tensor in body.items()}
+    return {name: state[name].to(tensor.dtype).contiguous() for name, tensor in wanted.items()}
 
 
 def fetch_weights(backbone: Backbone, cache: Path) -> Path | None:

@@ -155,9 +155,7 @@ def get_projection(connection: sqlite3.Connection, name: str) -> Projection | No
     arrays = get_arrays(connection, name)
     if arrays is None:
         return None
-    return Projection(
-        arrays["mean"], arrays["components"], arrays["scale"], arrays["spectrum"], bool(arrays["normalise"])
-    )
+    return Projection.of(arrays)
 
 
 def label_of(path: str) -> str:

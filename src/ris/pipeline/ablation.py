@@ -37,7 +37,7 @@ from ris.evaluation.metrics import leave_one_out_map_at_r
 from ris.evaluation.plots import differences, save
 from ris.pipeline import layout
 from ris.pipeline.compose import composed
-from ris.pipeline.inputs import Catalog, Integers, fit_projection
+from ris.pipeline.inputs import Catalog, Integers, fit_projection, read_classifier
 from ris.pipeline.layout import Tree
 from ris.pipeline.unseen import held_out
 from ris.search import space
@@ -153,7 +153,8 @@ def measured(
     )
     if settings.normalise:
         vectors = normalise(vectors)
-    fitted = fit_projection(params.pca, params.pca.normalise, vectors, catalog, held.known(gallery))
+    learnt, classifier = held.known(gallery), read_classifier(params.pca, tree, "finetuned")
+    fitted = fit_projection(params.pca, params.pca.normalise, vectors, catalog, learnt, classifier)
     projected, asked = fitted.apply(vectors), catalog.rows("validation")
     rows = {"same_class": held.known(asked), "unseen_class": held.asked(asked)}
     return {

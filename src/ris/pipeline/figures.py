@@ -20,6 +20,13 @@ BLOCK = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- /figures -->)", re.DOTA
 METRICS = ("precision@1", "precision@10", "mAP@R")
 HEADS = ["index", "encoder", *(f"{metric} micro / macro" for metric in METRICS)]
 QUESTIONS = ("same_class", "unseen_class")
+SETTINGS = {
+    "shrinkage": "shrinkage",
+    "sharpness": "classifier's sharpness",
+    "n_components": "dimensions",
+    "whiten": "whiten",
+}
+"""Of a projection, as the sweeps tell them."""
 SHOWN = ("knn", "knn_pca", "annoy", layout.RERANKED)
 """Indexes of the README's tables; the report has all."""
 
@@ -220,13 +227,13 @@ def tuning(folder: Path) -> str:
         best = trials.groupby(["index", "pca.shrinkage"], dropna=False)["mAP@R macro"].idxmax()
         for _, one in trials.loc[best].iterrows():
             projected = not pd.isna(one["pca.shrinkage"])
-            settings = [f"{one[f'pca.{name}']:g}" for name in ("shrinkage", "n_components", "whiten")]
+            settings = [f"{one.get(f'pca.{name}', 0.0):g}" for name in SETTINGS]
             rows.append(
                 [
                     f"{encoder_name(file.stem.partition('_')[0])}, {len(trials)} trials",
                     asked,
                     index_name(one["index"]),
-                    *(settings if projected else [""] * 3),
+                    *(settings if projected else [""] * len(SETTINGS)),
                     f"{one['mAP@R macro']:.3f}",
                     f"{one['p50_ms']:.2f} ms",
                 ]
@@ -234,7 +241,7 @@ def tuning(folder: Path) -> str:
     if not rows:
         return "Not measured.\n"
     return _table(
-        ["encoder", "asked for", "index", "shrinkage", "dimensions", "whiten", "mAP@R macro", "p50"],
+        ["encoder", "asked for", "index", *SETTINGS.values(), "mAP@R macro", "p50"],
         rows,
         "The best trial of each, by the validation pictures asked against the training ones, not by queries.",
     )

@@ -10,6 +10,7 @@ import pandas as pd
 from ris.artifacts import checksum, read_table
 from ris.config import Params, Space
 from ris.data.features import Vectors, read_features
+from ris.errors import RisError
 from ris.pipeline import layout
 from ris.pipeline.layout import Tree
 from ris.search.index import Index, open_index
@@ -77,8 +78,31 @@ def read_space(params: Params, tree: Tree, catalog: Catalog, encoder: str, proje
     return side_by_side(parts, params.extract.normalise)
 
 
+def read_classifier(settings: Space, tree: Tree, encoder: str) -> Vectors | None:
+    """Read the pre-trained network's last layer, (K, D) float32, for a projection that takes it in.
+
+    None where none is wanted, and for two networks side by side.
+
+    Raises:
+        RisError: it is missing or damaged.
+    """
+    if settings.sharpness == 0 or len(layout.parts(encoder)) > 1:
+        return None
+    path = tree.read(layout.CLASSIFIER)
+    try:
+        classifier: Vectors = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise RisError(f"{path} is missing or damaged; remake it with `dvc repro fetch`.") from error
+    return classifier
+
+
 def fit_projection(
-    settings: Space, normalise: bool, vectors: Vectors, catalog: Catalog, rows: Integers
+    settings: Space,
+    normalise: bool,
+    vectors: Vectors,
+    catalog: Catalog,
+    rows: Integers,
+    classifier: Vectors | None,
 ) -> Projection:
     """Fit to the vectors (N, D) of some rows and to their classes; see `Projection.fit`."""
     return Projection.fit(
@@ -88,4 +112,6 @@ def fit_projection(
         normalise,
         catalog.labels[rows],
         settings.shrinkage,
+        classifier,
+        settings.sharpness,
     )

@@ -29,7 +29,7 @@ def as_table(questions: Questions, result: Result) -> pd.DataFrame:
             "path": paths[rows],
             "present": questions.is_present,
             "place": result.found.places(rows),
-            "distance": np.round(result.found.distances, 5),
+            "distance": np.round(result.by_vector.distances, 5),
             "found": [str(paths[proof.row]) if proof else "" for proof in best],
             "inliers": [proof.inliers if proof else 0 for proof in best],
             "agreement": np.round([proof.agreement if proof else 0.0 for proof in best], 4),

@@ -331,6 +331,8 @@ class Result:
     looked: Looked
     found: Found
     """The candidates that geometry looked at."""
+    by_vector: Found
+    """By the query's vector alone, in the space of the candidates."""
     verified: list[list[Verified]]
     space: Projection
     """In which candidates are searched."""
@@ -339,7 +341,7 @@ class Result:
     before_and_after: dict[str, dict[str, float]]
     """Recall@1 by edit, of one vector, of the candidates, and verified."""
     scores: dict[str, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], float | None]]
-    """Of those present, of those absent, and the threshold, by score."""
+    """Of those present, of those absent, and the threshold, by what to call a score."""
 
     @property
     def threshold(self) -> float | None:
@@ -357,7 +359,7 @@ def ask(questions: Questions, tree: Tree) -> Result:
     alone = one_vector(questions, tree, spaces, looked)
     search = make_search(params, tree, catalog, spaces)
     ways = all_ways(questions, spaces, looked, search)
-    found = ways["candidates"]
+    found, by_vector = ways["candidates"], ways["whitened"]
     verified = verify_all(looked, found, search)
 
     summary = {
@@ -371,19 +373,19 @@ def ask(questions: Questions, tree: Tree) -> Result:
     recalled = recall_summary(hits, questions.names, params.evaluate.bootstrap, params.seed)
     own["verified"] = {"recall@1": recalled}
     calibrations, scores = {}, {}
-    for score, answers, index in (
-        ("evidence", by_evidence, "verified"),
-        ("distance", answers_by_distance(questions, ways["whitened"]), "whitened"),
+    for score, label, answers, index in (
+        ("evidence", "evidence", by_evidence, "verified"),
+        ("distance", "minus the distance", answers_by_distance(questions, by_vector), "whitened"),
     ):
         done, present = calibrated(questions, answers, score), answers.present
-        scores[score] = (answers.scores[present], answers.scores[~present], done and done[0].threshold)
+        scores[label] = (answers.scores[present], answers.scores[~present], done and done[0].threshold)
         if done:
             calibrations[score], told = done
             rate = f"{100 * settings.false_positive_rate:g}".zfill(2)
             own[index][f"recall_at_fpr{rate}"] = told
     shown = {"one vector": own["whitened"], "candidates": own["candidates"], "verified": own["verified"]}
     before_and_after = {label: one["recall@1"]["per_edit"] for label, one in shown.items()}
-    return Result(summary, looked, found, verified, space, calibrations, before_and_after, scores)
+    return Result(summary, looked, found, by_vector, verified, space, calibrations, before_and_after, scores)
 
 
 def measure(questions: Questions, tree: Tree) -> dict[str, Any]:

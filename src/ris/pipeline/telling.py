@@ -191,12 +191,12 @@ def _run(params: Params, tree: Tree) -> RunSummary:
         f"{settings.learning_rate}, batches of {settings.batch_size}{''.join(f', {one}' for one in kept)}; "
         "the epoch with the best validation mAP@R is kept"
     )
-    dimensions = Projection.load(tree.read(layout.projection("finetuned"))).components.shape
+    projection = Projection.load(tree.read(layout.projection("finetuned")))
     return RunSummary(
         command="make demo" if params.data.name == "demo" else "dvc repro",
         backbone=params.backbone.name,
-        dimension=dimensions[1],
-        components=dimensions[0],
+        dimension=projection.classifier.shape[1],
+        components=len(projection.components),
         shrinkage=params.pca.shrinkage,
         epochs=len(history),
         training=training if len(history) else "not trained: the pre-trained network as it is",

@@ -33,7 +33,7 @@ from ris.evaluation import plots
 from ris.evaluation.judgement import SameClass, Search, judge
 from ris.evaluation.latency import measure_latency
 from ris.pipeline import layout
-from ris.pipeline.inputs import Catalog, fit_projection, read_space
+from ris.pipeline.inputs import Catalog, fit_projection, read_classifier, read_space
 from ris.pipeline.layout import Tree
 from ris.pipeline.unseen import held_out
 from ris.search.annoy_index import AnnoyIndex
@@ -241,7 +241,9 @@ def judged(params: Params, tree: Tree, catalog: Catalog, encoder: str, index: st
         asked = held.asked(asked)
     vectors = read_space(params, tree, catalog, encoder, projected=False)
     if _matters("pca", index):
-        vectors = fit_projection(params.pca, params.pca.normalise, vectors, catalog, learnt).apply(vectors)
+        settings, classifier = params.pca, read_classifier(params.pca, tree, encoder)
+        projection = fit_projection(settings, settings.normalise, vectors, catalog, learnt, classifier)
+        vectors = projection.apply(vectors)
     if index == layout.RERANKED:
         vectors = normalise(vectors)
     search = _search(params, vectors[gallery], gallery, index)

@@ -2,13 +2,14 @@
 
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import softmax
 from sklearn.covariance import shrunk_covariance
 from sklearn.decomposition import PCA
 
@@ -54,6 +55,30 @@ def side_by_side(parts: Sequence[npt.NDArray[Any]], normalised: bool) -> Vectors
     return normalise(joined)
 
 
+def with_classes(vectors: npt.NDArray[Any], classifier: npt.NDArray[np.float32], sharpness: float) -> Vectors:
+    """Put beside vectors (n, D) what a classifier makes of their directions: (n, D + K), of length 1.
+
+    That is the square roots of the probabilities that it gives to its K classes, so that their Euclidean
+    distance is Hellinger's (as RootSIFT has it: Arandjelović & Zisserman 2012, "Three things everyone should
+    know to improve object retrieval", CVPR). What a network was trained to tell apart, it tells of classes
+    that it was not trained on, too.
+
+    Args:
+        vectors: those that the classifier was trained on; their lengths do not matter.
+        classifier: (K, D), the weights of a network's last layer; where K is 0, the vectors are returned.
+        sharpness: what they are multiplied by before the softmax: the inverse of its temperature (Hinton et
+            al. 2015, arXiv 1503.02531).
+
+    Raises:
+        RisError: see `checked`.
+    """
+    if len(classifier) == 0:
+        return vectors
+    directions = normalise(checked(vectors, "vectors to classify", dimension=classifier.shape[1]))
+    probabilities = softmax(sharpness * (directions @ classifier.T), axis=1)
+    return side_by_side([directions, np.sqrt(probabilities)], normalised=True)
+
+
 def within_class_whitening(
     vectors: npt.NDArray[Any], labels: npt.NDArray[np.int64], shrinkage: float
 ) -> npt.NDArray[np.float64]:
@@ -93,16 +118,20 @@ class Projection:
     """A principal component analysis, fitted once and applied to every vector after it."""
 
     mean: npt.NDArray[np.float32]
-    """(D,)"""
+    """(D + K,)"""
     components: npt.NDArray[np.float32]
-    """(d, D), directions by falling variance; where no classes were learnt from, orthonormal and each signed
-    so that its largest entry is positive."""
+    """(d, D + K), directions by falling variance; where no classes were learnt from, orthonormal and each
+    signed so that its largest entry is positive."""
     scale: npt.NDArray[np.float32]
     """(d,), what a projected value is multiplied by: its standard deviation to a power from 0 down to -1."""
     spectrum: npt.NDArray[np.float32]
     """(min(n, D),), the share of variance of every direction, kept or not."""
     normalise: bool
     """Whether projected vectors are brought to length 1."""
+    classifier: npt.NDArray[np.float32]
+    """(K, D), see `with_classes`; K is 0 where vectors are projected as they are."""
+    sharpness: float
+    """See `with_classes`."""
 
     @classmethod
     def fit(
@@ -113,6 +142,8 @@ class Projection:
         normalise: bool,
         labels: npt.NDArray[np.int64] | None = None,
         shrinkage: float = 1.0,
+        classifier: npt.NDArray[np.float32] | None = None,
+        sharpness: float = 0.0,
     ) -> Self:
         """Fit to vectors (n, D).
 
@@ -126,12 +157,17 @@ class Projection:
             labels: (n,) class numbers; None leaves classes out.
             shrinkage: of `within_class_whitening`, which comes before the principal components; 1 leaves it
                 out.
+            classifier: (K, D), see `with_classes`; None leaves it out.
+            sharpness: see `with_classes`; 0 leaves the classifier out.
 
         Raises:
-            RisError: the vectors hold a NaN or do not vary, or `n_components` is more than min(n, D); see
+            RisError: the vectors hold a NaN or do not vary, or `n_components` is more than min(n, D + K); see
                 also `within_class_whitening`.
         """
         vectors = checked(vectors, "features to fit the PCA to")
+        if classifier is None or sharpness == 0:
+            classifier = np.zeros((0, vectors.shape[1]), np.float32)
+        vectors = with_classes(vectors, classifier, sharpness)
         if len(vectors) == 0 or (vectors == vectors[0]).all():
             raise RisError(
                 f"The {len(vectors)} features to fit the PCA to do not differ; check the pictures."
@@ -163,6 +199,8 @@ class Projection:
             scale=scale.astype(np.float32),
             spectrum=pca.explained_variance_ratio_.astype(np.float32),
             normalise=normalise,
+            classifier=classifier,
+            sharpness=sharpness,
         )
 
     def apply(self, vectors: npt.NDArray[Any]) -> Vectors:
@@ -171,21 +209,33 @@ class Projection:
         Raises:
             RisError: the vectors have another dimension or hold a NaN.
         """
-        vectors = checked(vectors, "features to project", dimension=len(self.mean))
+        vectors = checked(vectors, "features to project", dimension=self.classifier.shape[1])
+        vectors = with_classes(vectors, self.classifier, self.sharpness)
         projected = (vectors - self.mean) @ (self.scale[:, None] * self.components).T
         return normalise(projected) if self.normalise else projected.astype(np.float32)
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
+        """Take what `vars` gave, as arrays; the two of the classifier were not always there.
+
+        Raises:
+            KeyError: another one is missing.
+        """
+        mean = arrays["mean"]
+        return cls(
+            mean=mean,
+            components=arrays["components"],
+            scale=arrays["scale"],
+            spectrum=arrays["spectrum"],
+            normalise=bool(arrays["normalise"]),
+            classifier=arrays.get("classifier", np.zeros((0, len(mean)), np.float32)),
+            sharpness=float(arrays.get("sharpness", 0.0)),
+        )
 
     def save(self, path: Path) -> None:
         """Write as .npz; equal projections are equal bytes."""
         with writing(path) as fresh, fresh.open("wb") as stream:
-            np.savez(
-                stream,
-                mean=self.mean,
-                components=self.components,
-                scale=self.scale,
-                spectrum=self.spectrum,
-                normalise=np.bool_(self.normalise),
-            )
+            np.savez(stream, **vars(self))
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -198,13 +248,7 @@ class Projection:
             raise RisError(f"{path} is missing; run the stage `pca`, or `dvc repro`.")
         try:
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-                projection = cls(
-                    mean=arrays["mean"],
-                    components=arrays["components"],
-                    scale=arrays["scale"],
-                    spectrum=arrays["spectrum"],
-                    normalise=bool(arrays["normalise"]),
-                )
+                projection = cls.of(arrays)
         except _DAMAGED as error:
             raise RisError(
                 f"{path} is not a readable projection ({error}); remake it with `dvc repro`."

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from ris.artifacts import write_json
+from ris.artifacts import write_json, writing
 from ris.config import Network, Params, localised
 from ris.data.sources import fetch_images
-from ris.encoder.backbone import create, fetch_weights, pretrained_state
+from ris.encoder.backbone import create, fetch_weights, last_layer, pretrained_state
 from ris.encoder.encoder import Encoder
 from ris.pipeline import layout
 from ris.pipeline.layout import Tree
@@ -17,7 +18,7 @@ CACHE = Path(".ris/downloads")
 
 
 def fetch(params: Params, tree: Tree) -> None:
-    """Unpack the verified source, and write the pre-trained encoder."""
+    """Unpack the verified source, and write the pre-trained encoder and the last layer that it lacks."""
     here = localised(params)
     source = fetch_images(here.data, params.seed, tree.write(layout.IMAGES), CACHE)
     write_json(tree.write(layout.SOURCE), source)
@@ -29,6 +30,8 @@ def fetch(params: Params, tree: Tree) -> None:
     if weights is not None:
         module.load_state_dict(pretrained_state(network, weights))
     Encoder(network, module).save(tree.write(layout.PRETRAINED))
+    with writing(tree.write(layout.CLASSIFIER)) as fresh, fresh.open("wb") as stream:
+        np.save(stream, last_layer(network, weights).numpy())
 
 
 if __name__ == "__main__":

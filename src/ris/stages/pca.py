@@ -4,7 +4,7 @@ from ris.config import Params
 from ris.data.features import write_features
 from ris.evaluation.plots import explained_variance, save
 from ris.pipeline import layout
-from ris.pipeline.inputs import Catalog, fit_projection, read_space
+from ris.pipeline.inputs import Catalog, fit_projection, read_classifier, read_space
 from ris.pipeline.layout import Tree
 from ris.pipeline.runner import run
 from ris.pipeline.unseen import held_out, write_rows
@@ -19,7 +19,9 @@ def pca(params: Params, tree: Tree) -> None:
         if draw is not None:
             rows = held_out(params, catalog, draw).known(rows)
             write_rows(tree.write(layout.rows_fitted_to(encoder)), rows, catalog)
-        projection = fit_projection(params.pca.of(encoder), params.pca.normalise, vectors, catalog, rows)
+        settings = params.pca.of(encoder)
+        classifier = read_classifier(settings, tree, encoder)
+        projection = fit_projection(settings, params.pca.normalise, vectors, catalog, rows, classifier)
         projection.save(tree.write(layout.projection(encoder)))
         projected = tree.write(layout.features(encoder, projected=True))
         write_features(projected, projection.apply(vectors), catalog.sha256)
