@@ -45,7 +45,11 @@ def stages(module: nn.Module) -> list[nn.Module]:
 
 
 def pretrained_state(network: Network, file: Path) -> dict[str, Tensor]:
-    """Read published weights for the network that `create` builds; see `published_state`."""
+    """Read published weights for the network that `create` builds.
+
+    Raises:
+        RisError: see `published_state`.
+    """
     body, state = create(network).state_dict(), published_state(network, file)
     return {name: state[name] for name in body}
 

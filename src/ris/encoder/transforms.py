@@ -48,4 +48,5 @@ def standardise(batch: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) 
     """Bring uint8 pixels (B, 3, H, W) to the network's range: float32, same shape, channels last."""
     shift = torch.tensor(mean, device=batch.device).mul_(255).view(1, 3, 1, 1)
     scale = torch.tensor(std, device=batch.device).mul_(255).view(1, 3, 1, 1)
-    return ((batch.float() - shift) / scale).contiguous(memory_format=torch.channels_last)
+    pixels = batch.to(torch.float32, copy=True).sub_(shift).div_(scale)
+    return pixels.contiguous(memory_format=torch.channels_last)

@@ -15,7 +15,6 @@ from typing import Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
 import watchfiles
 from PIL import Image
 from torch import Tensor
@@ -345,7 +344,7 @@ class SearchEngine:
         image = self.read(query, box)
         described = self._pool.submit(self._described, snapshot, image)
         network = self._networks.views or self._networks.queries
-        pixels = torch.stack([for_embedding(view, network.network) for view in query_views(image)])
+        pixels = [for_embedding(view, network.network) for view in query_views(image)]
         views = self._embedding.embed(network, pixels)
         return same(snapshot, views, described.result(), k, allowed)
 
@@ -685,7 +684,7 @@ class SearchEngine:
         """Embed what is not embedded yet."""
         pixels = [one for one in seen if isinstance(one, Tensor)]
         network = self._networks.queries
-        fresh = iter(self._embedding.embed(network, torch.stack(pixels)) if pixels else ())
+        fresh = iter(self._embedding.embed(network, pixels) if pixels else ())
         return [next(fresh) if isinstance(one, Tensor) else one for one in seen]
 
     def _described(self, snapshot: Snapshot, image: Image.Image) -> LocalFeatures | None:

@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from threading import Lock
@@ -17,6 +17,7 @@ from torch import Tensor
 from ris.config import Network
 from ris.encoder.encoder import Embedder
 from ris.encoder.transforms import standardise
+from ris.engine.fused import fused
 from ris.search.space import normalise
 from ris.search.vectors import Vectors
 
@@ -60,8 +61,7 @@ class QueryNetwork:
 
     def _tried_together(self) -> int:
         # In which order a convolution sums depends on the shape of its input, but on no value.
-        shape = (MOST_TOGETHER, 3, self.network.crop, self.network.crop)
-        pixels = torch.randint(256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+        pixels = _noise(self.network)
         alone = np.concatenate([self.embed(one) for one in torch.split(pixels, 1)])
         for count in range(2, MOST_TOGETHER + 1):
             if not np.array_equal(self.embed(pixels[:count]), alone[:count]):
@@ -98,15 +98,21 @@ def traced(embedder: Embedder) -> Embedder:
     """
     if isinstance(embedder.module, torch.jit.ScriptModule):
         return embedder
-    crop = embedder.network.crop
-    blank = torch.zeros((1, 3, crop, crop), dtype=torch.uint8, device=embedder.device)
+    network, pixels = embedder.network, _noise(embedder.network)
     with torch.inference_mode():
-        example = standardise(blank, embedder.network.mean, embedder.network.std).to(embedder.dtype)
-        module = torch.jit.trace(embedder.module, example, check_trace=False)  # type: ignore[no-untyped-call]
+        examples = standardise(pixels, network.mean, network.std).to(embedder.device, embedder.dtype)
+        module = fused(embedder.module, examples)
+        module = torch.jit.trace(module, examples[:1], check_trace=False)  # type: ignore[no-untyped-call]
         module = torch.jit.freeze(module, optimize_numerics=False)
         for _ in range(2):  # In these it plans how it computes.
-            module(example)
+            module(examples[:1])
     return replace(embedder, module=module)
+
+
+def _noise(network: Network) -> Tensor:
+    """Return as many pictures as are ever embedded together, (MOST_TOGETHER, 3, crop, crop) uint8."""
+    shape = (MOST_TOGETHER, 3, network.crop, network.crop)
+    return torch.randint(256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,8 +141,8 @@ class EmbeddingThreads:
         self._waiting: deque[_Waiting] = deque()
         self._lock = Lock()
 
-    def embed(self, network: QueryNetwork, pixels: Tensor) -> Vectors:
-        """Embed prepared pictures: (n, 3, crop, crop) uint8 to (n, D) float32."""
+    def embed(self, network: QueryNetwork, pixels: Iterable[Tensor]) -> Vectors:
+        """Embed prepared pictures, (3, crop, crop) uint8 each, at least one: (n, D) float32."""
         asked = [_Waiting(network, one) for one in pixels]
         with self._lock:
             self._waiting.extend(asked)

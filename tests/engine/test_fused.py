@@ -1,0 +1,107 @@
+"""Convolutions that apply their activation themselves: the same bits, or none of it."""
+
+from collections.abc import Iterator
+
+import pytest
+import timm
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from ris.encoder.encoder import fold_batch_norms, has_bf16
+from ris.engine import fused as under_test
+from ris.engine.fused import FusedConvolution, fused
+
+MODELS = {
+    "efficientnet_lite0": lambda: timm.create_model("tf_efficientnet_lite0", num_classes=0),
+    "resnet": torchvision.models.resnet18,
+}
+
+pytestmark = pytest.mark.skipif(not has_bf16(), reason="oneDNN convolves in bf16 only where processors do")
+
+
+@pytest.fixture(autouse=True)
+def one_processor() -> Iterator[None]:
+    count = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with torch.inference_mode():
+        yield
+    torch.set_num_threads(count)
+
+
+@pytest.fixture(autouse=True)
+def fused_is_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(under_test, "_seconds", lambda module, _: 1.0 / (1 + convolutions(module)))
+
+
+def convolutions(module: nn.Module) -> int:
+    return sum(isinstance(layer, FusedConvolution) for layer in module.modules())
+
+
+def network(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    module = MODELS[name]().eval()
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            for values, mean, deviation in ((layer.running_mean, 0, 0.1), (layer.running_var, 1, 0.1)):
+                assert values is not None
+                values.copy_(torch.randn_like(values) * deviation + mean)
+            nn.init.normal_(layer.bias, 0, 1)
+    return fold_batch_norms(module).to(torch.bfloat16).to(memory_format=torch.channels_last)
+
+
+def pictures(count: int, side: int = 96) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    pixels = torch.randn((count, 3, side, side), generator=generator).to(torch.bfloat16)
+    return pixels.contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_bit_is_the_same(name: str) -> None:
+    module = network(name)
+    before = sum(isinstance(layer, nn.Conv2d) for layer in module.modules())
+    sooner = fused(module, pictures(8))
+    assert convolutions(sooner) == before
+    assert convolutions(module) == 0
+    for count, side in ((1, 96), (3, 96), (8, 96), (2, 129)):
+        vectors = module(pictures(count, side))
+        assert vectors.std() > 0
+        assert torch.equal(sooner(pictures(count, side)), vectors)
+
+
+def test_activations_are_not_computed_apart() -> None:
+    module = network("efficientnet_lite0")
+    sooner = fused(module, pictures(2))
+    assert sum(isinstance(layer, nn.ReLU6) for layer in module.modules()) == 33
+    assert not any(isinstance(layer, nn.ReLU6) for layer in sooner.modules())
+
+
+@pytest.mark.filterwarnings(r"ignore:`torch\.jit\.:FutureWarning")
+def test_it_can_be_traced() -> None:
+    module = network("efficientnet_lite0")
+    traced = torch.jit.trace(fused(module, pictures(2)), pictures(1), check_trace=False)  # type: ignore[no-untyped-call]
+    frozen = torch.jit.freeze(traced, optimize_numerics=False)
+    assert torch.equal(frozen(pictures(4)), module(pictures(4)))
+
+
+def test_one_other_bit_and_the_network_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = network("efficientnet_lite0")
+    monkeypatch.setitem(under_test.ACTIVATIONS, nn.ReLU6, "relu")
+    assert fused(module, pictures(2)) is module
+
+
+def test_what_takes_longer_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = network("resnet")
+    monkeypatch.setattr(under_test, "_seconds", lambda module, _: float(convolutions(module)))
+    assert fused(module, pictures(2)) is module
+
+
+def test_pytorch_without_the_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = network("resnet")
+    monkeypatch.setattr(under_test, "_operator", lambda: torch.ops.mkldnn._no_such_operator)
+    assert fused(module, pictures(2)) is module
+
+
+def test_a_convolution_that_pads_by_name_stays_as_it_is() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 3, padding="same")).to(torch.bfloat16)
+    assert fused(module, pictures(2)) is module
