@@ -4,16 +4,18 @@ The server is a process of its own with its default settings. Its clients are th
 with a connection and an address of its own, that ask again as soon as they are answered; they share the
 processors with the server. Asked for are pictures of the store, a little smaller and encoded anew.
 
-Beside it stands the bare rate: the same network over prepared pictures in its best batches, with nothing
-read, searched or sent, before and after the clients, the mean of both. One client alone, and the engine
-called from Python, give the latency.
+Beside it stand two bare rates, with nothing read, searched or sent: of the network as it embeds a store, over
+prepared pictures in its best batches, and of the form of it that embeds queries, in as many threads as the
+server has for that. The clients' time is cut into slices, and each is measured before and after every slice,
+for the speed of a machine changes. One client alone, and the engine called from Python, give the latency.
 """
 
 import argparse
 import itertools
 import multiprocessing
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,11 +31,12 @@ from torch import Tensor
 
 from ris.artifacts import write_json
 from ris.config import Network
-from ris.encoder.encoder import Embedder
 from ris.encoder.transforms import for_embedding
 from ris.engine import SearchEngine
 from ris.engine.encoders import choose
 from ris.engine.looking import BATCH
+from ris.engine.networks import EmbeddingThreads, of_store
+from ris.search.vectors import Vectors
 from ris.serve import Settings
 from ris.serve.server import bound, configured
 
@@ -43,7 +46,9 @@ SHRUNK, QUALITY = 0.9, 85
 K = 10
 ALONE = 100
 """Searches of one client, for the latency."""
-BARE_SECONDS = 4.0
+BARE_SECONDS = 2.0
+SLICES = 6
+"""Of the time for which clients ask, between which the bare rates are measured."""
 BOUNDARY = b"----a-picture"
 ASKED = {
     "similar": f"/api/search?k={K}&verify=false",
@@ -129,12 +134,12 @@ def prepared(engine: SearchEngine, queries: list[bytes], network: Network) -> li
     return [batch for batch in torch.split(pixels, BATCH) if len(batch) == BATCH]
 
 
-def bare(embedder: Embedder, batches: list[Tensor]) -> float:
-    """Return the pictures that the network embeds in a second."""
-    embedder.embed(batches[0])
+def bare(embed: Callable[[Tensor], Vectors], batches: list[Tensor]) -> float:
+    """Return the pictures that are embedded in a second."""
+    embed(batches[0])
     started, done = time.perf_counter(), 0
     for batch in itertools.cycle(batches):
-        done += len(embedder.embed(batch))
+        done += len(embed(batch))
         if (took := time.perf_counter() - started) > BARE_SECONDS:
             break
     return done / took
@@ -169,20 +174,13 @@ def client(port: int, number: int, path: str, bodies: list[bytes], until: float)
     return Answers(seconds, errors)
 
 
-def together(port: int, path: str, bodies: list[bytes], clients: int, seconds: float) -> dict[str, float]:
-    """Let clients ask at once; return throughput, latency and errors."""
-    started = time.perf_counter()
+def together(port: int, path: str, bodies: list[bytes], clients: int, seconds: float) -> Answers:
+    """Let clients ask at once."""
     with ThreadPoolExecutor(clients) as pool:
-        jobs = [pool.submit(client, port, i, path, bodies, started + seconds) for i in range(clients)]
+        until = time.perf_counter() + seconds
+        jobs = [pool.submit(client, port, i, path, bodies, until) for i in range(clients)]
         answers = [job.result() for job in jobs]
-    took = time.perf_counter() - started
-    all_seconds = [one for answer in answers for one in answer.seconds]
-    return {
-        "searches_per_second": len(all_seconds) / took,
-        **{f"p{q}_ms": 1000 * float(np.percentile(all_seconds, q)) for q in (50, 99)},
-        "errors": sum(answer.errors for answer in answers),
-        "searches": len(all_seconds),
-    }
+    return Answers([second for one in answers for second in one.seconds], sum(one.errors for one in answers))
 
 
 def measured(store: Path, clients: int, seconds: float) -> dict[str, Any]:
@@ -193,6 +191,9 @@ def measured(store: Path, clients: int, seconds: float) -> dict[str, Any]:
         bodies = [form(query) for query in queries]
         identity, embedder, _ = choose(engine.info().encoder)
         batches = prepared(engine, queries, identity.network)
+        threads = EmbeddingThreads(os.cpu_count() or 1)
+        network = threads.traced(of_store(embedder)).queries
+        at_once = [torch.cat(several) for several in itertools.pairwise(batches)]
         for name, path in ASKED.items():
             in_python(engine, queries[:5], name)
             python = in_python(engine, queries, name)
@@ -201,16 +202,29 @@ def measured(store: Path, clients: int, seconds: float) -> dict[str, Any]:
                 started = time.perf_counter()
                 assert ask(connection, "POST", path, body) == 200
                 alone.append(time.perf_counter() - started)
-            before = bare(embedder, batches)
-            at_once = together(port, path, bodies, clients, seconds)
-            rate = (before + bare(embedder, batches)) / 2
+            answers, took = Answers([], 0), 0.0
+            as_stored, as_queried = [], []
+            for remaining in range(SLICES, -1, -1):
+                as_stored.append(bare(embedder.embed, batches))
+                as_queried.append(bare(lambda pixels: threads.embed(network, pixels), at_once))
+                if remaining:
+                    started = time.perf_counter()
+                    some = together(port, path, bodies, clients, seconds / SLICES)
+                    took += time.perf_counter() - started
+                    answers = Answers(answers.seconds + some.seconds, answers.errors + some.errors)
+            served, stored = len(answers.seconds) / took, float(np.mean(as_stored))
             results[name] = {
                 "python_p50_ms": 1000 * float(np.median(python)),
                 "alone_p50_ms": 1000 * float(np.median(alone[5:])),
-                "bare_pictures_per_second": rate,
-                "share_of_bare": at_once["searches_per_second"] / rate,
-                **at_once,
+                "bare_pictures_per_second": stored,
+                "bare_queries_per_second": float(np.mean(as_queried)),
+                "searches_per_second": served,
+                "share_of_bare": served / stored,
+                **{f"p{q}_ms": 1000 * float(np.percentile(answers.seconds, q)) for q in (50, 99)},
+                "errors": answers.errors,
+                "searches": len(answers.seconds),
             }
+        threads.shutdown()
     return results
 
 
@@ -227,13 +241,14 @@ def main() -> None:
     results = measured(options.store, options.clients, options.seconds)
     print(f"{options.clients} clients at once for {options.seconds:g} s each; latency in milliseconds\n")
     print(
-        f"{'':<26}{'Python p50':>11}{'alone p50':>11}{'bare /s':>9}{'served /s':>11}{'share':>7}"
-        f"{'p50':>8}{'p99':>8}{'errors':>8}"
+        f"{'':<26}{'Python p50':>11}{'alone p50':>11}{'bare /s':>9}{'queries /s':>12}{'served /s':>11}"
+        f"{'share':>7}{'p50':>8}{'p99':>8}{'errors':>8}"
     )
     for name, one in results.items():
         print(
             f"{name:<26}{one['python_p50_ms']:11.1f}{one['alone_p50_ms']:11.1f}"
-            f"{one['bare_pictures_per_second']:9.1f}{one['searches_per_second']:11.1f}{one['share_of_bare']:7.2f}"
+            f"{one['bare_pictures_per_second']:9.1f}{one['bare_queries_per_second']:12.1f}"
+            f"{one['searches_per_second']:11.1f}{one['share_of_bare']:7.2f}"
             f"{one['p50_ms']:8.0f}{one['p99_ms']:8.0f}{one['errors']:8.0f}"
         )
     if options.output:
