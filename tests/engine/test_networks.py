@@ -41,7 +41,9 @@ def of(embedder: Any, together: int = 1) -> QueryNetwork:
 
 
 def wait_until(happened: Callable[[], bool]) -> None:
+    until = time.monotonic() + 30
     while not happened():
+        assert time.monotonic() < until, "it did not happen"
         time.sleep(0.001)
 
 

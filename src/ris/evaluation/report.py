@@ -56,10 +56,8 @@ class RunSummary:
     backbone: str
     dimension: int
     """Of the encoder's vectors."""
-    components: int
-    """Dimensions after PCA."""
-    shrinkage: float
-    """Of the whitening within classes before it; 1 is none."""
+    projections: Mapping[str, str]
+    """What each encoder's projection was, in a few words."""
     epochs: int
     """0 where the network was not trained."""
     training: str

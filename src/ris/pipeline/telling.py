@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from ris.artifacts import read_json, read_table, writing
-from ris.config import Params
+from ris.config import Params, Space
 from ris.data.images import read_image
 from ris.evaluation import neighbours, plots
 from ris.evaluation.judgement import Judged
@@ -145,6 +145,19 @@ def told(
     )
 
 
+def projected(settings: Space, projection: Projection) -> str:
+    """Tell what a projection is, in a few words."""
+    steps = []
+    if classes := len(projection.classifier):
+        steps.append(f"the network's own answers for {classes:,} classes (sharpness {settings.sharpness:g})")
+    if settings.shrinkage < 1:
+        steps.append(f"whitening within classes (shrinkage {settings.shrinkage:g})")
+    *first, last = [*steps, "PCA"]
+    after = f"{', '.join(first)} and {last}" if first else last
+    divided = f"; each divided by its deviation to the power {settings.whiten:g}" if settings.whiten else ""
+    return f"{len(projection.components):,} dimensions after {after}{divided}"
+
+
 def _proofs(params: Params, tree: Tree) -> list[Picture]:
     shown = {name: f"What was found after {plots.edit_name(name)}." for name, _ in params.same_picture.edits}
     shown["absent"] = "Pictures that are not in the gallery, those with most evidence first."
@@ -191,13 +204,12 @@ def _run(params: Params, tree: Tree) -> RunSummary:
         f"{settings.learning_rate}, batches of {settings.batch_size}{''.join(f', {one}' for one in kept)}; "
         "the epoch with the best validation mAP@R is kept"
     )
-    projection = Projection.load(tree.read(layout.projection("finetuned")))
+    projections = {name: Projection.load(tree.read(layout.projection(name))) for name in layout.ENCODERS}
     return RunSummary(
         command="make demo" if params.data.name == "demo" else "dvc repro",
         backbone=params.backbone.name,
-        dimension=projection.classifier.shape[1],
-        components=len(projection.components),
-        shrinkage=params.pca.shrinkage,
+        dimension=projections["finetuned"].classifier.shape[1],
+        projections={name: projected(params.pca.of(name), one) for name, one in projections.items()},
         epochs=len(history),
         training=training if len(history) else "not trained: the pre-trained network as it is",
         seed=params.seed,
