@@ -8,7 +8,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from ris.encoder.encoder import fold_batch_norms, has_bf16
+from ris.encoder.encoder import fold_batch_norms
 from ris.engine import fused as under_test
 from ris.engine.fused import FusedConvolution, fused
 
@@ -17,7 +17,10 @@ MODELS = {
     "resnet": torchvision.models.resnet18,
 }
 
-pytestmark = pytest.mark.skipif(not has_bf16(), reason="oneDNN convolves in bf16 only where processors do")
+in_bf16 = pytest.mark.skipif(
+    not torch.cpu.get_capabilities().get("avx512_bf16", False),
+    reason="PyTorch convolves bf16 by oneDNN only where the processor does",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +41,7 @@ def convolutions(module: nn.Module) -> int:
     return sum(isinstance(layer, FusedConvolution) for layer in module.modules())
 
 
-def network(name: str) -> nn.Module:
+def network(name: str, precision: torch.dtype = torch.bfloat16) -> nn.Module:
     torch.manual_seed(0)
     module = MODELS[name]().eval()
     for layer in module.modules():
@@ -47,7 +50,7 @@ def network(name: str) -> nn.Module:
                 assert values is not None
                 values.copy_(torch.randn_like(values) * deviation + mean)
             nn.init.normal_(layer.bias, 0, 1)
-    return fold_batch_norms(module).to(torch.bfloat16).to(memory_format=torch.channels_last)
+    return fold_batch_norms(module).to(precision).to(memory_format=torch.channels_last)
 
 
 def pictures(count: int, side: int = 96) -> Tensor:
@@ -56,6 +59,7 @@ def pictures(count: int, side: int = 96) -> Tensor:
     return pixels.contiguous(memory_format=torch.channels_last)
 
 
+@in_bf16
 @pytest.mark.parametrize("name", MODELS)
 def test_every_bit_is_the_same(name: str) -> None:
     module = network(name)
@@ -69,6 +73,7 @@ def test_every_bit_is_the_same(name: str) -> None:
         assert torch.equal(sooner(pictures(count, side)), vectors)
 
 
+@in_bf16
 def test_activations_are_not_computed_apart() -> None:
     module = network("efficientnet_lite0")
     sooner = fused(module, pictures(2))
@@ -76,6 +81,7 @@ def test_activations_are_not_computed_apart() -> None:
     assert not any(isinstance(layer, nn.ReLU6) for layer in sooner.modules())
 
 
+@in_bf16
 @pytest.mark.filterwarnings(r"ignore:`torch\.jit\.:FutureWarning")
 def test_it_can_be_traced() -> None:
     module = network("efficientnet_lite0")
@@ -84,24 +90,52 @@ def test_it_can_be_traced() -> None:
     assert torch.equal(frozen(pictures(4)), module(pictures(4)))
 
 
+@in_bf16
 def test_one_other_bit_and_the_network_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     module = network("efficientnet_lite0")
     monkeypatch.setitem(under_test.ACTIVATIONS, nn.ReLU6, "relu")
     assert fused(module, pictures(2)) is module
 
 
+@in_bf16
 def test_what_takes_longer_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     module = network("resnet")
     monkeypatch.setattr(under_test, "_seconds", lambda module, _: float(convolutions(module)))
     assert fused(module, pictures(2)) is module
 
 
+@in_bf16
 def test_pytorch_without_the_operator(monkeypatch: pytest.MonkeyPatch) -> None:
     module = network("resnet")
     monkeypatch.setattr(under_test, "_operator", lambda: torch.ops.mkldnn._no_such_operator)
     assert fused(module, pictures(2)) is module
 
 
+@in_bf16
+def test_a_relu_after_a_convolution() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.ReLU()).to(torch.bfloat16)
+    sooner = fused(module, pictures(2))
+    assert [type(layer) for layer in sooner.children()] == [FusedConvolution, nn.Identity]
+    assert torch.equal(sooner(pictures(3)), module(pictures(3)))
+
+
+@in_bf16
 def test_a_convolution_that_pads_by_name_stays_as_it_is() -> None:
-    module = nn.Sequential(nn.Conv2d(3, 4, 3, padding="same")).to(torch.bfloat16)
+    module = nn.Sequential(nn.Conv2d(3, 4, 3, padding="same"), nn.Conv2d(4, 4, 1)).to(torch.bfloat16)
+    assert [type(layer) for layer in fused(module, pictures(2)).children()] == [nn.Conv2d, FusedConvolution]
+
+
+@in_bf16
+def test_python_without_its_sources(monkeypatch: pytest.MonkeyPatch) -> None:
+    def scripted() -> None:
+        raise OSError("could not get source code")
+
+    module = network("resnet")
+    monkeypatch.setattr(under_test, "_operator", scripted)
     assert fused(module, pictures(2)) is module
+
+
+def test_in_single_precision_not_a_bit_changes_either() -> None:
+    module = network("efficientnet_lite0", torch.float32)
+    asked = pictures(8).float()
+    assert torch.equal(fused(module, asked)(asked), module(asked))

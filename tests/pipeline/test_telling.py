@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ris.config import Space
-from ris.pipeline.telling import projected
+from ris.pipeline.telling import described
 from ris.search.space import Projection
 
 
@@ -16,8 +16,9 @@ from ris.search.space import Projection
         (
             {"whiten": 0.5, "shrinkage": 0.3, "sharpness": 12},
             1000,
-            "2 dimensions after the network's own answers for 1,000 classes (sharpness 12), whitening within "
-            "classes (shrinkage 0.3) and PCA; each divided by its deviation to the power 0.5",
+            "2 dimensions after putting its classifier's probabilities of 1,000 classes beside the vectors "
+            "(sharpness 8), whitening within classes (shrinkage 0.3) and PCA; each divided by its standard "
+            "deviation to the power 0.5",
         ),
         ({"sharpness": 12}, 0, "2 dimensions after PCA"),
     ],
@@ -33,6 +34,6 @@ def test_a_projection_in_words(settings: dict[str, float], classes: int, told: s
         spectrum=np.ones(3, np.float32),
         normalise=True,
         classifier=np.zeros((classes, 3), np.float32),
-        sharpness=12.0,
+        sharpness=8.0,
     )
-    assert projected(space, projection) == told
+    assert described(space, projection) == told

@@ -25,13 +25,17 @@ ACTIVATIONS = {nn.ReLU: "relu", nn.ReLU6: "hardtanh"}
 
 
 def fused(module: nn.Module, example: Tensor) -> nn.Module:
-    """Return a network that computes the same to the last bit, but sooner; itself where there is none.
+    """Return a network that computes the same to the last bit of finite values, but sooner.
 
-    Call it where as many processors compute as will later: in which order weights lie depends on that.
+    Call it in inference mode, and where as many processors compute as will later: in which order weights lie
+    depends on that.
 
     Args:
         module: as `ris.encoder.encoder.fold_batch_norms` leaves it; it is not changed.
         example: (B, 3, H, W) of the network's precision, to try it with.
+
+    Returns:
+        The network itself where no other is the same and sooner.
     """
     if example.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return module
@@ -39,14 +43,16 @@ def fused(module: nn.Module, example: Tensor) -> nn.Module:
     try:
         _fuse(candidate, _shapes(candidate, example[:1]))
         equal = all(torch.equal(candidate(batch), module(batch)) for batch in batches)
-    except (AttributeError, RuntimeError, ValueError):  # The operator is not public: it may come to differ.
+    except (AttributeError, RuntimeError):  # The operator is not public: it may come to differ.
         return module
-    sooner = all(_seconds(candidate, batch) < _seconds(module, batch) for batch in batches)
-    return candidate if equal and sooner else module
+    except OSError:  # Scripting needs this file, not only what it was compiled to.
+        return module
+    sooner = equal and all(_seconds(candidate, batch) < _seconds(module, batch) for batch in batches)
+    return candidate if sooner else module
 
 
 class FusedConvolution(nn.Module):
-    """A convolution and the activation after it."""
+    """A convolution and the activation after it, if any."""
 
     weight: Tensor
     bias: Tensor | None
@@ -56,7 +62,7 @@ class FusedConvolution(nn.Module):
         self.same = isinstance(layer, Conv2dSame)
         self.kernel = list(layer.kernel_size)
         self.stride, self.dilation = list(layer.stride), list(layer.dilation)
-        self.padding = [int(padding) for padding in layer.padding]
+        self.padding = [int(pixels) for pixels in layer.padding]
         self.groups, self.activation = layer.groups, activation
         weight = torch.ops.mkldnn._reorder_convolution_weight(
             layer.weight.detach(), self.padding, self.stride, self.dilation, self.groups, shape
@@ -99,7 +105,7 @@ def _operator() -> Callable[..., Any]:
 def _fuse(module: nn.Module, shapes: Shapes) -> None:
     children = [*module.named_children(), ("", nn.Identity())]
     for (name, layer), (next_name, following) in pairwise(children):
-        if isinstance(layer, nn.Conv2d) and type(layer) in (nn.Conv2d, Conv2dSame) and layer in shapes:
+        if isinstance(layer, nn.Conv2d) and layer in shapes and not isinstance(layer.padding, str):
             activation = ACTIVATIONS.get(type(following))
             setattr(module, name, FusedConvolution(layer, activation or "none", shapes[layer]))
             if activation:

@@ -145,16 +145,23 @@ def told(
     )
 
 
-def projected(settings: Space, projection: Projection) -> str:
+def described(settings: Space, projection: Projection) -> str:
     """Tell what a projection is, in a few words."""
     steps = []
     if classes := len(projection.classifier):
-        steps.append(f"the network's own answers for {classes:,} classes (sharpness {settings.sharpness:g})")
+        steps.append(
+            f"putting its classifier's probabilities of {classes:,} classes beside the vectors "
+            f"(sharpness {projection.sharpness:g})"
+        )
     if settings.shrinkage < 1:
         steps.append(f"whitening within classes (shrinkage {settings.shrinkage:g})")
     *first, last = [*steps, "PCA"]
     after = f"{', '.join(first)} and {last}" if first else last
-    divided = f"; each divided by its deviation to the power {settings.whiten:g}" if settings.whiten else ""
+    divided = (
+        f"; each divided by its standard deviation to the power {settings.whiten:g}"
+        if settings.whiten
+        else ""
+    )
     return f"{len(projection.components):,} dimensions after {after}{divided}"
 
 
@@ -209,7 +216,7 @@ def _run(params: Params, tree: Tree) -> RunSummary:
         command="make demo" if params.data.name == "demo" else "dvc repro",
         backbone=params.backbone.name,
         dimension=projections["finetuned"].classifier.shape[1],
-        projections={name: projected(params.pca.of(name), one) for name, one in projections.items()},
+        projections={name: described(params.pca.of(name), one) for name, one in projections.items()},
         epochs=len(history),
         training=training if len(history) else "not trained: the pre-trained network as it is",
         seed=params.seed,
