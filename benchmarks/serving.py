@@ -204,6 +204,11 @@ def measured(store: Path, clients: int, seconds: float) -> dict[str, Any]:
         batches = prepared(engine, queries, identity.network)
         network = threads.traced(of_store(embedder)).queries
         enough_for_all = [torch.cat(batches)[: cores * BATCH]]
+
+        def bare_rates() -> tuple[float, float]:
+            queried = bare(lambda pixels: threads.embed(network, pixels), enough_for_all)
+            return bare(embedder.embed, batches), queried
+
         for name, path in ASKED.items():
             in_python(engine, queries[:5], name)
             python = in_python(engine, queries, name)
@@ -212,22 +217,19 @@ def measured(store: Path, clients: int, seconds: float) -> dict[str, Any]:
                 started = time.perf_counter()
                 assert ask(connection, "POST", path, body) == 200
                 alone.append(time.perf_counter() - started)
-            answers, took = Answers([], 0), 0.0
-            as_stored, as_queried = [], []
-            for remaining in range(SLICES, -1, -1):
-                as_stored.append(bare(embedder.embed, batches))
-                as_queried.append(bare(lambda pixels: threads.embed(network, pixels), enough_for_all))
-                if remaining:
-                    started = time.perf_counter()
-                    some = together(port, path, bodies, clients, seconds / SLICES)
-                    took += time.perf_counter() - started
-                    answers = Answers(answers.seconds + some.seconds, answers.errors + some.errors)
-            served, stored = len(answers.seconds) / took, float(np.mean(as_stored))
+            rates, answers, took = [bare_rates()], Answers([], 0), 0.0
+            for _ in range(SLICES):
+                started = time.perf_counter()
+                some = together(port, path, bodies, clients, seconds / SLICES)
+                took += time.perf_counter() - started
+                answers = Answers(answers.seconds + some.seconds, answers.errors + some.errors)
+                rates.append(bare_rates())
+            served, (stored, queried) = len(answers.seconds) / took, np.mean(rates, axis=0).tolist()
             results[name] = {
                 "python_p50_ms": 1000 * float(np.median(python)),
                 "alone_p50_ms": 1000 * float(np.median(alone[5:])),
                 "bare_pictures_per_second": stored,
-                "bare_queries_per_second": float(np.mean(as_queried)),
+                "bare_queries_per_second": queried,
                 "searches_per_second": served,
                 "share_of_bare": served / stored,
                 **{f"p{q}_ms": 1000 * float(np.percentile(answers.seconds, q)) for q in (50, 99)},

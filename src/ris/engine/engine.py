@@ -174,7 +174,7 @@ class SearchEngine:
         self.close()
 
     def warm_up(self) -> None:
-        """Make ready for many searches, above all several at once: a second or two, and each is quicker."""
+        """Make ready for many searches, above all several at once: some two seconds, and each is quicker."""
         self._networks = self._embedding.traced(self._networks)
 
     def refresh(self) -> bool:

@@ -43,9 +43,8 @@ def fused(module: nn.Module, example: Tensor) -> nn.Module:
     try:
         _fuse(candidate, _shapes(candidate, example[:1]))
         equal = all(torch.equal(candidate(batch), module(batch)) for batch in batches)
-    except (AttributeError, RuntimeError):  # The operator is not public: it may come to differ.
-        return module
-    except OSError:  # Scripting needs this file, not only what it was compiled to.
+    except (AttributeError, RuntimeError, OSError):
+        # The operator is not public and may come to differ; scripting it needs this file's source.
         return module
     sooner = equal and all(_seconds(candidate, batch) < _seconds(module, batch) for batch in batches)
     return candidate if sooner else module

@@ -91,7 +91,7 @@ def of_store(embedder: Embedder) -> Networks:
 
 
 def traced(embedder: Embedder) -> Embedder:
-    """Return the same function, in a form that several threads compute at once.
+    """Return the same function, in a form that several threads compute at once, and sooner: see `fused`.
 
     A network in Python takes the interpreter's lock again for each of its layers, for which threads wait.
     TorchScript is no longer developed, but what replaces it needs a compiler on the user's machine.
