@@ -26,7 +26,7 @@ endif
 	touch $@
 
 demo: setup
-	@python -m ris.pipeline.demo
+	@python -m ris.lab.demo
 
 # Two processes of one thread each: files of tests share what they prepare, so each stays in one process.
 test: setup lint

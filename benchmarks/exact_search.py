@@ -15,10 +15,10 @@ from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
 from ris.artifacts import write_json
-from ris.search.annoy_index import AnnoyIndex
-from ris.search.knn import ExactIndex
-from ris.search.space import normalise
-from ris.search.vectors import Vectors
+from ris.indexes.annoy import AnnoyIndex
+from ris.indexes.exact import ExactIndex
+from ris.indexes.projection import normalise
+from ris.indexes.vectors import Vectors
 
 COUNT = 8_677
 DIMENSIONS = (128, 1280)

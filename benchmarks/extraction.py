@@ -20,11 +20,12 @@ from omegaconf import OmegaConf
 from PIL import Image
 from torchvision.transforms import InterpolationMode, v2
 
-from ris import config
-from ris.encoder.backbone import create, fetch_weights, pretrained_state
-from ris.encoder.encoder import Encoder, Pictures, has_bf16
-from ris.encoder.transforms import standardise
-from ris.pipeline.compose import composed
+from ris.config import Network
+from ris.encoders.backbone import create, fetch_weights, pretrained_state
+from ris.encoders.encoder import Encoder, Pictures, has_bf16
+from ris.encoders.transforms import standardise
+from ris.lab import config
+from ris.lab.compose import composed
 
 BATCH, WORKERS, ROUNDS = 64, 2, 3
 
@@ -59,7 +60,7 @@ def main() -> None:
 
     raw = composed(Path(__file__).parents[1] / "conf", [f"backbone={options.backbone}"])
     backbone = config.check(OmegaConf.to_container(raw, resolve=True)).backbone
-    network = config.Network(**backbone.model_dump(exclude={"weights"}))
+    network = Network(**backbone.model_dump(exclude={"weights"}))
     module = create(network)
     weights = fetch_weights(backbone, Path(".ris/downloads"))
     if weights is not None:

@@ -3,7 +3,7 @@
 Usage: python benchmarks/fingerprints.py [--queries 100] [--crop-resistant] [--output FILE], from a project
 root after `dvc repro`; `pip install -e .[benchmarks]` brings the hashes.
 
-Gallery pictures without a near-copy are edited in the fifteen ways of `ris.same_picture.edits`, and every
+Gallery pictures without a near-copy are edited in the fifteen ways of `ris.copies.edits`, and every
 contestant is asked for every edited picture, all in one run and in an order drawn anew each time. Recall@1
 is the share of them whose original comes first; where the least distance of a hash is that of t pictures
 and the original is one of them, it counts 1/t.
@@ -37,19 +37,18 @@ from PIL import Image
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from ris import config
 from ris.artifacts import write_json
-from ris.data.images import read_image
-from ris.encoder.encoder import Encoder
-from ris.encoder.transforms import for_embedding
-from ris.pipeline import layout
-from ris.pipeline.inputs import Catalog
-from ris.pipeline.layout import Tree
-from ris.pipeline.same_picture import open_search
-from ris.same_picture.edits import STRENGTHS, apply, generator
-from ris.search.knn import ExactIndex
-from ris.search.space import normalise
-from ris.search.vectors import Rows
+from ris.copies.edits import STRENGTHS, apply, generator
+from ris.encoders.encoder import Encoder
+from ris.encoders.transforms import for_embedding
+from ris.images.decoding import read_image
+from ris.indexes.exact import ExactIndex
+from ris.indexes.projection import normalise
+from ris.indexes.vectors import Rows
+from ris.lab import config, layout
+from ris.lab.inputs import Catalog
+from ris.lab.layout import Tree
+from ris.lab.same_picture import open_search
 
 SEED = 0
 BATCH, WORKERS = 64, 2

@@ -19,11 +19,11 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from ris.artifacts import write_json
-from ris.evaluation.judgement import SameClass, Search, judge
-from ris.search.knn import ExactIndex
-from ris.search.reranking import AlphaQueryExpansion, DatabaseAugmentation, KReciprocal, augmented
-from ris.search.space import Projection, normalise
-from ris.search.vectors import Rows, Vectors
+from ris.indexes.exact import ExactIndex
+from ris.indexes.projection import Projection, normalise
+from ris.indexes.reranking import AlphaQueryExpansion, DatabaseAugmentation, KReciprocal, augmented
+from ris.indexes.vectors import Rows, Vectors
+from ris.lab.judgement import SameClass, Search, judge
 
 K = 10
 ROUNDS = 10

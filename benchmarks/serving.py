@@ -31,14 +31,14 @@ from torch import Tensor
 
 from ris.artifacts import write_json
 from ris.config import Network
-from ris.encoder.transforms import for_embedding
+from ris.encoders.named import choose
+from ris.encoders.networks import EmbeddingThreads, of_store
+from ris.encoders.transforms import for_embedding
 from ris.engine import SearchEngine
-from ris.engine.encoders import choose
-from ris.engine.looking import BATCH
-from ris.engine.networks import EmbeddingThreads, of_store
-from ris.search.vectors import Vectors
+from ris.indexes.vectors import Vectors
 from ris.serve import Settings
 from ris.serve.server import bound, configured
+from ris.store.ingest import BATCH
 
 SEED = 0
 QUERIES = 200

@@ -31,11 +31,11 @@ import torch
 from PIL import Image
 
 from ris.artifacts import write_json
-from ris.encoder.backbone import create
-from ris.encoder.encoder import Encoder
-from ris.encoder.transforms import for_embedding
+from ris.encoders.backbone import create
+from ris.encoders.encoder import Encoder
+from ris.encoders.named import choose
+from ris.encoders.transforms import for_embedding
 from ris.engine import INDEXES, SearchEngine
-from ris.engine.encoders import choose
 
 CHANGED = 0.01
 SYNCS, OPENINGS, QUERIES, PROCESSES = 3, 5, 100, 3

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ris import config
-from ris.data.split import split
-from ris.evaluation.judgement import SameClass, judge
-from ris.pipeline.inputs import Catalog, read_space
-from ris.pipeline.layout import Tree
-from ris.search.knn import ExactIndex
-from ris.search.space import Projection
+from ris.indexes.exact import ExactIndex
+from ris.indexes.projection import Projection
+from ris.lab import config
+from ris.lab.data.split import split
+from ris.lab.inputs import Catalog, read_space
+from ris.lab.judgement import SameClass, judge
+from ris.lab.layout import Tree
 
 SEEDS = range(5)
 METRICS = ("precision@1", "precision@10", "mAP@R")

@@ -14,8 +14,8 @@ from omegaconf import OmegaConf
 from PIL import Image, ImageFilter
 
 from ris.config import Backbone, Network
-from ris.pipeline.compose import composed
-from ris.pipeline.runner import Stage, run
+from ris.lab.compose import composed
+from ris.lab.runner import Stage, run
 
 CONF = Path(__file__).parents[1] / "conf"
 

@@ -5,12 +5,12 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from ris import config
-from ris.encoder.backbone import create
+from ris.encoders.backbone import create
 from ris.errors import RisError
-from ris.pipeline.compose import composed
+from ris.lab import config
+from ris.lab.compose import composed
 
-PROJECT = Path(__file__).parent.parent
+PROJECT = Path(__file__).parents[1]
 CONF = PROJECT / "conf"
 
 

@@ -31,8 +31,8 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from ris.cli.app import app
-from ris.data.drawn import draw_files
 from ris.engine import SearchEngine
+from ris.lab.data.drawn import draw_files
 from ris.serve import Settings, create_app
 
 PROJECT = Path(__file__).parents[1]
@@ -49,10 +49,10 @@ NOT_RUN: dict[str, list[str]] = {
         "make setup",
         "dvc exp run -S experiment=lite0 -S data=folder -S data.source=/path/to/pictures",
         "dvc exp run -S experiment=lite0 -S 'unseen.draws=[0,1,2]'",
-        "python -m ris.pipeline.ablation",
-        "python -m ris.stages.pca pca.n_components=64",
-        "python -m ris.pipeline.tuning",
-        "python -m ris.pipeline.training_sweep",
+        "python -m ris.lab.ablation",
+        "python -m ris.lab.stages.pca pca.n_components=64",
+        "python -m ris.lab.tuning",
+        "python -m ris.lab.training_sweep",
     ],
     "docs/how-to/encoder.md": [
         "pip install 'ris[backbones]'",

@@ -12,8 +12,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from ris.cli.app import app
-from ris.data.drawn import draw_files
 from ris.engine import SearchEngine
+from ris.lab.data.drawn import draw_files
 
 LABELS = {"balloon": 5, "butterfly": 4, "cactus": 6, "fish": 6}
 

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from ris.cli.progress import bars
 from ris.engine import SearchEngine
-from ris.engine.database import LOCK
+from ris.store.database import LOCK
 
 Draw = Callable[..., Any]
 

@@ -6,10 +6,11 @@ import torch
 from PIL import Image
 
 from ris.config import Network
-from ris.encoder.backbone import create
-from ris.encoder.encoder import Encoder
-from ris.engine import SearchEngine, threshold
-from ris.same_picture.calibration import Calibration, Performance, Rate
+from ris.copies import threshold
+from ris.copies.calibration import Calibration, Performance, Rate
+from ris.encoders.backbone import create
+from ris.encoders.encoder import Encoder
+from ris.engine import SearchEngine
 
 Draw = Callable[..., Image.Image]
 

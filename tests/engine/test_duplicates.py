@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from ris.engine import duplicates
-from ris.engine.answers import DuplicateGroup, Picture
-from ris.engine.duplicates import find_duplicates, sharpness, suggestion
+from ris.copies.local_features import LocalFeatureStore
+from ris.copies.verification import Verified, verify
 from ris.errors import RisError
-from ris.same_picture.local_features import LocalFeatureStore
-from ris.same_picture.verification import Verified, verify
+from ris.gallery import duplicates
+from ris.gallery.duplicates import find_duplicates, sharpness, suggestion
+from ris.types import DuplicateGroup, Picture
 
 Draw = Callable[..., Image.Image]
 Links = dict[tuple[int, int], int]

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from ris.engine import embedding_map
-from ris.engine.embedding_map import among, place, project
 from ris.errors import RisError
+from ris.gallery import embedding_map
+from ris.gallery.embedding_map import among, place, project
 
 
 def clustered(sizes: list[int], dimension: int = 24, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

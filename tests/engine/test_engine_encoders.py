@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 from ris.config import Backbone
-from ris.encoder.encoder import Embedder
-from ris.encoder.transforms import for_embedding
-from ris.engine.encoders import BACKBONES, choose
-from ris.engine.looking import BATCH, embed_batch
+from ris.encoders.encoder import Embedder
+from ris.encoders.named import BACKBONES, choose
+from ris.encoders.transforms import for_embedding
+from ris.store.ingest import BATCH, embed_batch
 
 Draw = Callable[..., Image.Image]
 

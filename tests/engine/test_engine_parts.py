@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ris.engine import BadQueryError, queries
-from ris.engine.features import decode, encode
-from ris.engine.looking import ahead
-from ris.engine.queries import read_query
-from ris.engine.spaces import Forest, Space, fit_basis, projected_lengths, whitened
+from ris.copies.local_features import LocalFeatureStore, describe
+from ris.engine import BadQueryError
 from ris.errors import RisError
-from ris.same_picture.local_features import LocalFeatureStore, describe
-from ris.search.annoy_index import AnnoyIndex
-from ris.search.knn import ExactIndex
-from ris.search.space import Projection
+from ris.gallery.spaces import Forest, Space, fit_basis, projected_lengths, whitened
+from ris.images import queries
+from ris.images.queries import read_query
+from ris.indexes.annoy import AnnoyIndex
+from ris.indexes.exact import ExactIndex
+from ris.indexes.projection import Projection
+from ris.store.features import decode, encode
+from ris.store.ingest import ahead
 
 Draw = Callable[..., Image.Image]
 

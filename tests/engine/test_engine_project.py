@@ -14,15 +14,15 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from ris.cli.app import app
-from ris.config import Params, check
-from ris.data.images import read_image
 from ris.engine import Filter, ReadOnlyError, SearchEngine, is_store
 from ris.errors import RisError
-from ris.pipeline import layout
-from ris.pipeline.inputs import Catalog, read_index, read_space
-from ris.pipeline.layout import Tree
-from ris.pipeline.reranked import reranked
-from ris.pipeline.same_picture import open_search
+from ris.images.decoding import read_image
+from ris.lab import layout
+from ris.lab.config import Params, check
+from ris.lab.inputs import Catalog, read_index, read_space
+from ris.lab.layout import Tree
+from ris.lab.reranked import reranked
+from ris.lab.same_picture import open_search
 
 STAGES = ("fetch", "clean", "finetune", "extract", "pca", "index_knn", "index_annoy", "same_picture", "tsne")
 Draw = Callable[..., Image.Image]
@@ -56,7 +56,7 @@ def project(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "params.yaml").write_text(yaml.safe_dump(params.model_dump(mode="json")))
     tree = Tree(root, root)
     for name in STAGES:
-        module = import_module(f"ris.stages.{name}")
+        module = import_module(f"ris.lab.stages.{name}")
         vars(module)["train" if name == "finetune" else name](params, tree)
     return root
 

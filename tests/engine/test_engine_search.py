@@ -11,8 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from ris.data.images import UnreadableImage
-from ris.encoder.transforms import for_embedding
+from ris.encoders.transforms import for_embedding
 from ris.engine import (
     INDEXES,
     RERANKED,
@@ -24,8 +23,9 @@ from ris.engine import (
     SearchEngine,
 )
 from ris.errors import RisError
-from ris.search.reranking import AlphaQueryExpansion, augmented
-from ris.search.space import Projection
+from ris.images.decoding import UnreadableImage
+from ris.indexes.projection import Projection
+from ris.indexes.reranking import AlphaQueryExpansion, augmented
 
 Draw = Callable[..., Image.Image]
 Vectors = npt.NDArray[np.float32]
@@ -343,7 +343,7 @@ def test_without_a_word_projected_vectors_are_searched_where_pictures_are_more_t
 def test_more_pictures_than_can_all_be_compared_are_not_re_ranked(
     engine: SearchEngine, texture: Draw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ris.engine.snapshot.MOST_RERANKED", len(engine) - 1)
+    monkeypatch.setattr("ris.gallery.snapshot.MOST_RERANKED", len(engine) - 1)
     assert engine.indexes == tuple(name for name in INDEXES if name != RERANKED)
     with pytest.raises(BadQueryError, match="no index reranked"):
         engine.search(texture(3), index=RERANKED)

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from ris.engine import export as module
-from ris.engine.answers import Picture
-from ris.engine.export import export
 from ris.errors import RisError
+from ris.store import export as module
+from ris.store.export import export
+from ris.types import Picture
 
 PATHS = [
     "a.jpg",

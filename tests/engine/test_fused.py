@@ -8,9 +8,9 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from ris.encoder.encoder import fold_batch_norms
-from ris.engine import fused as under_test
-from ris.engine.fused import FusedConvolution, fused
+from ris.encoders import fused as under_test
+from ris.encoders.encoder import fold_batch_norms
+from ris.encoders.fused import FusedConvolution, fused
 
 MODELS = {
     "efficientnet_lite0": lambda: timm.create_model("tf_efficientnet_lite0", num_classes=0),

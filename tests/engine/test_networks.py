@@ -14,8 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ris.engine import networks
-from ris.engine.networks import MOST_TOGETHER, EmbeddingThreads, QueryNetwork
+from ris.encoders import networks
+from ris.encoders.networks import MOST_TOGETHER, EmbeddingThreads, QueryNetwork
 
 CROP = 4
 

@@ -5,10 +5,10 @@ import numpy.typing as npt
 import pytest
 
 from ris.config import Reranking
-from ris.engine.reranked import SPARE, Reranked
-from ris.engine.spaces import Space
-from ris.search.reranking import AlphaQueryExpansion, augmented
-from ris.search.space import Projection, normalise
+from ris.gallery.reranked import SPARE, Reranked
+from ris.gallery.spaces import Space
+from ris.indexes.projection import Projection, normalise
+from ris.indexes.reranking import AlphaQueryExpansion, augmented
 
 Vectors = npt.NDArray[np.float32]
 COUNT = 90

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ris.data.images import read_image
-from ris.encoder.encoder import Encoder
-from ris.encoder.transforms import for_embedding
+from ris.encoders.encoder import Encoder
+from ris.encoders.transforms import for_embedding
 from ris.engine import INDEXES, SearchEngine, is_store
 from ris.errors import RisError
+from ris.images.decoding import read_image
 
 Draw = Callable[..., Image.Image]
 

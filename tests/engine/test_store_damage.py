@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from ris.encoder.backbone import create
-from ris.encoder.encoder import Encoder
-from ris.engine import DamagedError, SearchEngine, encoders, threshold
+from ris.copies import threshold
+from ris.encoders import named as encoders
+from ris.encoders.backbone import create
+from ris.encoders.encoder import Encoder
+from ris.engine import DamagedError, SearchEngine
 from ris.errors import RisError
 
 

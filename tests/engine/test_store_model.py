@@ -20,9 +20,10 @@ from hypothesis.stateful import (
 )
 from PIL import Image
 
-from ris.encoder.encoder import Embedder, Encoder, has_bf16
-from ris.encoder.transforms import for_embedding
-from ris.engine import RERANKED, Filter, SearchEngine, store
+from ris.encoders.encoder import Embedder, Encoder, has_bf16
+from ris.encoders.transforms import for_embedding
+from ris.engine import RERANKED, Filter, SearchEngine
+from ris.store import writing as store
 
 NAMES = st.sampled_from([f"{folder}{name}.png" for folder in ("", "a/", "a/b/", "ab/") for name in "pqr"])
 PICTURES = st.integers(0, 9)

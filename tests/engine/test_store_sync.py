@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ris.encoder.encoder import Embedder
+from ris.encoders.encoder import Embedder
 from ris.engine import Change, NoSuchPictureError, SearchEngine
 from ris.errors import RisError
 

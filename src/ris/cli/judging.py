@@ -17,7 +17,7 @@ from ris.errors import RisError
 
 if TYPE_CHECKING:
     from ris.engine import Progress, SearchEngine
-    from ris.evaluation.metrics import Integers
+    from ris.metrics.retrieval import Integers
 
 SHOWN = ("precision@1", "precision@10", "mAP@R", "recall@10", "ann_recall@10")
 """Metrics in the table; JSON has all."""
@@ -86,9 +86,9 @@ def _judged(engine: "SearchEngine", progress: "Progress | None") -> dict[str, An
     """Ask every index of a store every picture: what was asked, and each metric's averages."""
     import numpy as np
 
-    from ris.cli.leave_one_out import UNLABELLED, Question, ask, codes, summarised
-    from ris.data.near_duplicates import group_ids
+    from ris.copies.grouping import group_ids
     from ris.engine import RERANKED
+    from ris.metrics.leave_one_out import UNLABELLED, Question, ask, codes, summarised
 
     catalogue, told = engine.pictures(), engine.info()
     position = {picture.row: place for place, picture in enumerate(catalogue)}

@@ -285,8 +285,8 @@ def _small(
 ) -> "Image.Image":
     """Read a picture of the store as it is shown; an empty one where its file is gone."""
     from ris.cli.contact_sheet import CELL, empty, shrunk
-    from ris.data.images import UnreadableImage
     from ris.engine import NoSuchPictureError
+    from ris.images.decoding import UnreadableImage
 
     try:
         image = engine.image(picture.row, CELL)

@@ -11,9 +11,9 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from ris.data.images import UnreadableImage
 from ris.engine import BusyError, NoSuchPictureError, ReadOnlyError
 from ris.errors import RisError
+from ris.images.decoding import UnreadableImage
 
 log = logging.getLogger("ris.serve")
 

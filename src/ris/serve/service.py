@@ -14,9 +14,9 @@ from PIL import Image
 from starlette.exceptions import HTTPException
 from threadpoolctl import threadpool_limits
 
-from ris.data.images import stored_mode
 from ris.engine import SearchEngine
 from ris.errors import RisError
+from ris.images.decoding import stored_mode
 from ris.serve.metrics import Metrics
 from ris.serve.schemas import Duplicates, Group
 from ris.serve.settings import Settings

@@ -7,8 +7,8 @@ from threading import Lock
 
 from PIL import Image, ImageOps
 
-from ris.data.images import UnreadableImage
 from ris.engine import NoSuchPictureError, SearchEngine
+from ris.images.decoding import UnreadableImage
 
 CACHE_BYTES = 64_000_000
 SHEET_COLUMNS = 8

@@ -14,7 +14,7 @@ from PIL import Image
 from starlette.exceptions import HTTPException
 
 from ris.artifacts import writing
-from ris.data.images import FORMATS
+from ris.images.decoding import FORMATS
 from ris.serve.problems import responses
 from ris.serve.reading import RowInPath
 from ris.serve.schemas import Added, Changed, PictureOut

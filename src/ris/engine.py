@@ -1,0 +1,730 @@
+"""The search engine: what the command and the page stand on."""
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from threading import Event
+from types import TracebackType
+from typing import Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import watchfiles
+from PIL import Image
+from torch import Tensor
+
+from ris.copies.local_features import LocalFeatures, describe
+from ris.copies.verification import verify as prove
+from ris.copies.views import query_views
+from ris.encoders.named import choose, restore
+from ris.encoders.networks import EmbeddingThreads, Networks, of_store
+from ris.encoders.transforms import for_embedding
+from ris.errors import RisError
+from ris.gallery import embedding_map
+from ris.gallery.catalogue import NO_PICTURES, Mask, Positions
+from ris.gallery.duplicates import find_duplicates
+from ris.gallery.search import Asked, check_k, same, similar
+from ris.gallery.snapshot import INDEXES, RERANKED, Snapshot
+from ris.images.decoding import read_image
+from ris.images.queries import is_row, part, read_query
+from ris.indexes.vectors import Rows, Vectors, checked
+from ris.lab.project import is_project, open_project, project_problems
+from ris.store import writing as writing
+from ris.store.checking import problems
+from ris.store.columns import read_columns
+from ris.store.committed import Committed, stamp
+from ris.store.database import FILE
+from ris.store.export import THUMBNAIL, export
+from ris.store.folder import inside
+from ris.store.ingest import BATCH, ahead, drafted
+from ris.store.settings import Settings
+from ris.store.writing import Work
+from ris.types import (
+    BadQueryError,
+    Box,
+    BusyError,
+    Change,
+    DamagedError,
+    DuplicateGroup,
+    Filter,
+    Finding,
+    Hit,
+    Info,
+    NoSuchPictureError,
+    Picture,
+    Progress,
+    Query,
+    ReadOnlyError,
+    Rejected,
+)
+
+__all__ = [
+    "INDEXES",
+    "RERANKED",
+    "BadQueryError",
+    "Box",
+    "BusyError",
+    "Change",
+    "DamagedError",
+    "DuplicateGroup",
+    "Filter",
+    "Finding",
+    "Hit",
+    "Info",
+    "NoSuchPictureError",
+    "Picture",
+    "Progress",
+    "Query",
+    "ReadOnlyError",
+    "Rejected",
+    "SearchEngine",
+    "is_store",
+]
+
+Result = TypeVar("Result")
+
+RETRY = 5000
+"""Milliseconds after which a watch tries again what another writer prevented."""
+
+
+def is_store(path: str | Path) -> bool:
+    """Tell whether a folder is a store or the root of a project, be it a damaged one."""
+    return (Path(path) / FILE).is_file() or is_project(Path(path))
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """A query before it is embedded."""
+
+    seen: Tensor | Vectors
+    """(3, crop, crop) uint8 as the network sees it, or (D,) the vector of one of the store's own."""
+    features: LocalFeatures | None
+
+
+class SearchEngine:
+    """A store of pictures that is searched by picture.
+
+    Reading is safe from several threads at once, and goes on while another thread or process writes: it sees
+    the state that was committed when the engine was opened, last wrote, or was refreshed. A writing call is a
+    transaction: whatever ends it, the store holds the old state or the new one.
+
+    Every error that a caller can cause is a `RisError` of one sentence.
+    """
+
+    def __init__(self, snapshot: Snapshot, networks: Networks, threads: int, urls: bool) -> None:
+        """Put an engine together, as `build` and `open` do it."""
+        self.max_pixels = snapshot.settings.max_pixels
+        """Of a query; may be set."""
+        self._snapshot: Snapshot = snapshot
+        self._networks, self._threads, self._urls = networks, threads, urls
+        self._pool, self._embedding = ThreadPoolExecutor(threads), EmbeddingThreads(threads)
+        self._map: tuple[Snapshot | None, npt.NDArray[np.float32]] = None, np.zeros((0, 2), np.float32)
+
+    # Made, opened, closed
+
+    @classmethod
+    def build(
+        cls,
+        folder: str | Path,
+        store: str | Path,
+        *,
+        encoder: str | Path | None = None,
+        same_picture: bool = True,
+        urls: bool = False,
+        progress: Progress | None = None,
+        threads: int | None = None,
+    ) -> Self:
+        """Make a store of all pictures in a folder, at any depth, and open it.
+
+        Files that cannot be used are listed with their reasons (`rejected`), links that leave the folder and
+        hidden files are not followed.
+
+        Args:
+            folder: of pictures; it is only read.
+            store: folder to be made; where it exists, it must be empty.
+            encoder: a named pre-trained backbone, or an encoder folder such as the pipeline's
+                `models/encoder`; None for `efficientnet_lite0`, which works offline.
+            same_picture: keep local features, so that the very same picture can be proven, some 36 kB a
+                picture.
+            urls: whether a query may be an address on the web.
+            progress: see `Progress`.
+            threads: that decode and describe pictures, and embed queries; None for one a processor.
+
+        Raises:
+            RisError: the folder cannot be read, the store is there already, or the encoder is unknown.
+        """
+        root, place = Path(folder).absolute(), Path(store).absolute()
+        if not root.is_dir():
+            raise RisError(f"{folder} is no folder; name the folder of the pictures.")
+        identity, embedder, weights = choose(encoder)
+        threads = threads or os.cpu_count() or 1
+        settings = Settings(same_picture=same_picture)
+        writing.build(Work(place, root, identity, embedder, settings, threads, progress), weights)
+        return cls(Committed(place), of_store(embedder), threads, urls)
+
+    @classmethod
+    def open(cls, store: str | Path, *, urls: bool = False, threads: int | None = None) -> Self:
+        """Open a store, or read-only the root of a project in which `dvc repro` was run.
+
+        Raises:
+            DamagedError: it is damaged, of another format, or its encoder has changed.
+            RisError: there is no store, or the project's stages were not run.
+        """
+        place, threads = Path(store).absolute(), threads or os.cpu_count() or 1
+        if not is_store(place):
+            raise RisError(f"{store} holds no store; `ris build` makes one.")
+        if is_project(place):
+            return cls(*open_project(place), threads, urls)
+        snapshot = Committed(place)
+        return cls(snapshot, of_store(restore(snapshot.identity, snapshot.weights())), threads, urls)
+
+    def close(self) -> None:
+        """Let go of the store's files; afterwards the engine is not used."""
+        self._pool.shutdown()
+        self._embedding.shutdown()
+        self._snapshot.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def warm_up(self) -> None:
+        """Make ready for many searches, above all several at once: some two seconds, and each is quicker."""
+        self._networks = self._embedding.traced(self._networks)
+
+    def refresh(self) -> bool:
+        """Take up what other processes committed since; return whether there was anything."""
+        if not isinstance(self._snapshot, Committed) or stamp(self.store) == self._snapshot.stamp:
+            return False
+        self._snapshot = Committed(self.store)
+        return True
+
+    # Written
+
+    def add(self, paths: Iterable[str | Path], *, progress: Progress | None = None) -> Change:
+        """Add picture files, and all pictures of folders, that lie in the store's folder.
+
+        Files that are in the store already are looked at again.
+
+        Args:
+            paths: relative to the working directory, or absolute.
+            progress: see `Progress`.
+
+        Raises:
+            RisError: a path lies outside the store's folder or does not exist.
+            BusyError, ReadOnlyError: the store cannot be written now, or ever.
+        """
+        root = self.folder.resolve()
+        chosen = []
+        for path in map(Path, paths):
+            inner = path.absolute().parent.resolve() / path.name
+            if not inner.is_relative_to(root):
+                raise RisError(
+                    f"{path} does not lie in {self.folder}, the folder of the store; move it there first."
+                )
+            if not os.path.lexists(inner):
+                raise RisError(f"{path} does not exist.")
+            chosen.append(inner)
+        return self._written(writing.add(self._work(progress), chosen))
+
+    def remove(self, paths: Iterable[str | Path]) -> Change:
+        """Take pictures out of the store; the files stay. A later `sync` adds those that still lie there.
+
+        Args:
+            paths: of pictures or folders, as the catalogue names them (relative to the store's folder), or
+                absolute.
+
+        Raises:
+            NoSuchPictureError: the store holds nothing at a path.
+            BusyError, ReadOnlyError: the store cannot be written now, or ever.
+        """
+        root = self.folder.resolve()
+        chosen = []
+        for path in paths:
+            inner = root / path
+            if not inner.is_relative_to(root):
+                raise NoSuchPictureError(f"{path} does not lie in {self.folder}, the folder of the store.")
+            chosen.append(inner.relative_to(root).as_posix())
+        return self._written(writing.remove(self._work(None), chosen))
+
+    def sync(self, *, progress: Progress | None = None) -> Change:
+        """Bring the store to what its folder holds now: only new content is embedded.
+
+        Raises:
+            RisError: the folder cannot be read.
+            BusyError, ReadOnlyError: the store cannot be written now, or ever.
+        """
+        return self._written(writing.sync(self._work(progress)))
+
+    def watch(self, stop: Event | None = None, *, progress: Progress | None = None) -> Iterator[Change]:
+        """Sync now and after every change in the folder, until `stop` is set; yield what was done.
+
+        The first is yielded in any case, later ones where they changed the store or met rejected files.
+        """
+        yield self.sync(progress=progress)
+        # What changed before the watch began is seen at its first timeout.
+        waiting, store = True, self.store.resolve()
+        for seen in watchfiles.watch(
+            self.folder,
+            watch_filter=lambda _, path: not Path(path).is_relative_to(store),
+            stop_event=stop,
+            rust_timeout=RETRY,
+            yield_on_timeout=True,
+        ):
+            if not (seen or waiting):
+                continue
+            try:
+                change = self.sync(progress=progress)
+            except BusyError:
+                waiting = True
+                continue
+            waiting = False
+            if change.added or change.changed or change.moved or change.removed or change.rejected:
+                yield change
+
+    def set_columns(self, table: str | Path | pd.DataFrame) -> int:
+        """Take a table of the user's own columns in place of any before it, to filter by.
+
+        Args:
+            table: a CSV or Parquet file, or a data frame, with a column `path` as in the catalogue, each path
+                once. Lines whose picture is not in the store wait for it.
+
+        Returns:
+            How many pictures of the store it has a line for.
+
+        Raises:
+            RisError: the table cannot be read, or has no or repeated paths.
+            BusyError, ReadOnlyError: the store cannot be written now, or ever.
+        """
+        work = self._work(None)
+        return self._written(writing.set_columns(work.store, read_columns(table)))
+
+    # Searched
+
+    def search(
+        self,
+        query: Query,
+        k: int = 10,
+        *,
+        index: str = "auto",
+        max_distance: float | None = None,
+        where: Filter | None = None,
+        collapse: bool = False,
+        verify: bool = True,
+        box: Box | None = None,
+    ) -> list[Hit]:
+        """Find what is similar to a picture.
+
+        Args:
+            query: see `Query`; a row of the store finds others than itself.
+            k: hits wanted.
+            index: one of `INDEXES`, or `auto`.
+            max_distance: of a hit.
+            where: which pictures count.
+            collapse: fold hits that are near-copies of a nearer one into it, so that k different pictures are
+                returned where there are so many; needs local features.
+            verify: have geometry look at the hits, so that they say whether they are the same picture; where
+                the store has no local features, they do not.
+            box: search with this part of the query.
+
+        Returns:
+            The nearest first; at equal distance by path.
+
+        Raises:
+            UnreadableImage: the query is no picture.
+            NoSuchPictureError: the query is a row that the store does not hold.
+            BadQueryError: another argument is not allowed.
+        """
+        snapshot = self._snapshot
+        check_k(k)
+        asked = self._asked(snapshot, query, box, where, prove=verify)
+        return similar(
+            snapshot, asked, k, index=index, max_distance=max_distance, collapse=collapse, prove=verify
+        )
+
+    def find(
+        self, query: Query, k: int = 10, *, where: Filter | None = None, box: Box | None = None
+    ) -> Finding:
+        """Find where a very picture is, after whatever edit, or that it is not here.
+
+        Slower than `search`: by nine views of the query, and geometry looks at a hundred candidates.
+        A row of the store finds others than itself.
+
+        Raises:
+            RisError: as `search`.
+        """
+        snapshot = self._snapshot
+        check_k(k)
+        allowed = _allowed(snapshot.catalogue.mask(where), _own(snapshot, query))
+        image = self.read(query, box)
+        described = self._pool.submit(self._described, snapshot, image)
+        network = self._networks.views or self._networks.queries
+        pixels = [for_embedding(view, network.network) for view in query_views(image)]
+        views = self._embedding.embed(network, pixels)
+        return same(snapshot, views, described.result(), k, allowed)
+
+    def search_many(
+        self,
+        queries: Sequence[Query],
+        k: int = 10,
+        *,
+        index: str = "auto",
+        max_distance: float | None = None,
+        where: Filter | None = None,
+        collapse: bool = False,
+        verify: bool = True,
+        progress: Progress | None = None,
+    ) -> list[list[Hit]]:
+        """Search with many pictures, faster than one by one; the hits are the same.
+
+        Raises:
+            RisError: as `search`; an unreadable picture ends it.
+        """
+        snapshot = self._snapshot
+        check_k(k)
+        answer = partial(
+            similar, snapshot, k=k, index=index, max_distance=max_distance, collapse=collapse, prove=verify
+        )
+        mask = snapshot.catalogue.mask(where)
+        looks = ahead(self._pool, partial(self._look, snapshot, prove=verify), queries, lead=4 * BATCH)
+        answers: list[list[Hit]] = []
+        while batch := list(islice(looks, BATCH)):
+            vectors = self._vectors([look.seen for look in batch])
+            owns = [_own(snapshot, query) for query in queries[len(answers) : len(answers) + len(batch)]]
+            asked = [
+                Asked(vector, look.features, _allowed(mask, own), own)
+                for vector, look, own in zip(vectors, batch, owns, strict=True)
+            ]
+            answers += self._pool.map(answer, asked)
+            if progress is not None:
+                progress("answering queries", len(answers), len(queries))
+        return answers
+
+    def compare(
+        self, query: Query, k: int = 10, *, where: Filter | None = None, box: Box | None = None
+    ) -> dict[str, tuple[list[Hit], float]]:
+        """Ask every index the same: by its name the hits, not verified, and the milliseconds of the search.
+
+        Embedding the query is not part of the time.
+        """
+        snapshot = self._snapshot
+        check_k(k)
+        asked = self._asked(snapshot, query, box, where, prove=False)
+        answers = {}
+        for index in snapshot.indexes:
+            snapshot.prepare(index)
+            start = time.perf_counter()
+            hits = similar(snapshot, asked, k, index=index, max_distance=None, collapse=False, prove=False)
+            answers[index] = hits, 1000 * (time.perf_counter() - start)
+        return answers
+
+    def duplicates(self, *, progress: Progress | None = None) -> list[DuplicateGroup]:
+        """Find groups of pictures that are one picture, largest group first; no file is touched.
+
+        Raises:
+            RisError: the store keeps no local features.
+        """
+        snapshot = self._snapshot
+        features, candidates = snapshot.features, snapshot.candidates
+        if features is None:
+            raise RisError(
+                f"{self.store} keeps no local features, so that nothing can be proven; build it with them."
+            )
+        pictures = snapshot.catalogue.pictures
+        return find_duplicates(
+            pictures,
+            snapshot.knn.vectors if candidates is None else candidates.whole.projected(),
+            snapshot.fingerprints,
+            lambda one, others: prove(features[one], others, features),
+            snapshot.threshold.evidence,
+            lambda position: self.image(pictures[position].row),
+            workers=self._threads,
+            progress=progress,
+        )
+
+    # Looked at
+
+    def __len__(self) -> int:
+        """How many pictures there are."""
+        return len(self._snapshot.catalogue)
+
+    @property
+    def indexes(self) -> tuple[str, ...]:
+        """Those of `INDEXES` that can be asked; a store without pictures has none."""
+        return self._snapshot.indexes
+
+    @property
+    def store(self) -> Path:
+        """The store's or the project's folder."""
+        return self._snapshot.store
+
+    @property
+    def folder(self) -> Path:
+        """The folder of pictures."""
+        return self._snapshot.folder
+
+    @property
+    def read_only(self) -> bool:
+        """Whether it can never be written: a project."""
+        return self._snapshot.read_only
+
+    @property
+    def generation(self) -> int:
+        """Counts the committed changes of what is searched: a new one, a new number."""
+        return self._snapshot.generation
+
+    def info(self) -> Info:
+        """Tell all about the store."""
+        return self._snapshot.info()
+
+    def pictures(
+        self, where: Filter | None = None, offset: int = 0, limit: int | None = None
+    ) -> list[Picture]:
+        """Return the pictures that a filter lets through, by path, from the offset-th (from 0) on."""
+        chosen = self._snapshot.catalogue.chosen(where)
+        end = None if limit is None else offset + limit
+        return [self._snapshot.catalogue.pictures[position] for position in chosen[offset:end]]
+
+    def count(self, where: Filter | None = None) -> int:
+        """Count the pictures that a filter lets through."""
+        return len(self._snapshot.catalogue.chosen(where))
+
+    def picture(self, row: int) -> Picture:
+        """Return the picture of a row.
+
+        Raises:
+            NoSuchPictureError: there is none.
+        """
+        catalogue = self._snapshot.catalogue
+        return catalogue.pictures[catalogue.position(row)]
+
+    def labels(self) -> dict[str, int]:
+        """Return the labels, sorted, and how many pictures have them."""
+        return self._snapshot.catalogue.labels()
+
+    def folders(self) -> list[str]:
+        """Return every folder that holds pictures at any depth, sorted, without the top one."""
+        return self._snapshot.catalogue.folders()
+
+    def columns(self) -> dict[str, list[str]]:
+        """Return the user's own columns and the values that occur in each, sorted."""
+        columns = self._snapshot.catalogue.columns
+        return {name: sorted(values) for name, values in columns.items()}
+
+    def rejected(self) -> list[Rejected]:
+        """Return the files of the folder that are not in the store, and why, by path."""
+        return list(self._snapshot.rejected)
+
+    def file(self, row: int) -> Path:
+        """Return where a picture's file lies: an absolute path, for sure inside the folder.
+
+        Raises:
+            NoSuchPictureError: there is no such row, or its file is gone or has become a link out of the
+                folder.
+        """
+        picture = self.picture(row)
+        file = inside(self.folder, picture.path)
+        if file is None:
+            raise NoSuchPictureError(f"{picture.path} is not in {self.folder} any more.")
+        return file
+
+    def image(self, row: int, side: int | None = None) -> Image.Image:
+        """Read a picture, RGB and upright.
+
+        Args:
+            row: of the picture.
+            side: longest side wanted, pixels: a larger picture is shrunk to it, which is faster than reading
+                it whole.
+
+        Raises:
+            NoSuchPictureError: see `file`.
+            UnreadableImage: the file has changed and is no picture any more.
+        """
+        image = read_image(self.file(row), self._snapshot.settings.max_pixels, side)
+        if side is not None:
+            image.thumbnail((side, side))
+        return image
+
+    def read(self, query: Query, box: Box | None = None) -> Image.Image:
+        """Return a query, or a part of it, as the picture that is searched with: RGB and upright.
+
+        Raises:
+            RisError: as `search`.
+        """
+        draft = drafted(self._snapshot.network, self._snapshot.settings) if box is None else None
+        if is_row(query):
+            image = read_image(self.file(query), self._snapshot.settings.max_pixels, draft)
+        else:
+            image = read_query(query, self.max_pixels, draft, self._urls)
+        return part(image, box)
+
+    def map(
+        self, *, progress: Progress | None = None
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        """Return the map of the store: rows (n,), and places (n, 2) in a plane, neighbours near each other.
+
+        It is computed when it is first asked for, which takes about a minute for 10,000 pictures, and kept in
+        the store until the pictures change by more than a tenth; new ones are placed near their neighbours
+        until then.
+        """
+        snapshot = self._snapshot
+        return snapshot.catalogue.rows(), self._places(snapshot, progress)
+
+    def place(self, query: Query, box: Box | None = None) -> tuple[float, float]:
+        """Return about where a picture belongs on the map: near its nearest neighbours."""
+        snapshot = self._snapshot
+        places = self._places(snapshot, None)
+        if not len(places):
+            raise RisError(f"{self.store} has no pictures, and so no map.")
+        asked = self._asked(snapshot, query, box, None, prove=False)
+        distances, positions = snapshot.nearest("knn", asked.vector, embedding_map.NEIGHBOURS, asked.allowed)
+        x, y = embedding_map.among(distances[None], places[positions][None])[0].tolist()
+        return x, y
+
+    # Checked, taken out
+
+    def verify(self) -> list[str]:
+        """Check every checksum and line of the store; return what is wrong, each a sentence."""
+        return project_problems(self.store) if self.read_only else problems(self.store)
+
+    def export(self, folder: str | Path, *, progress: Progress | None = None) -> None:
+        """Write all there is for other programs, TensorBoard's projector among them; see `ris.store.export`.
+
+        Raises:
+            RisError: the folder exists and is not empty, or cannot be written.
+        """
+        snapshot = self._snapshot
+        pictures = snapshot.catalogue.pictures
+        export(
+            Path(folder),
+            pictures,
+            snapshot.knn.vectors,
+            lambda position: self.image(pictures[position].row, THUMBNAIL),
+            workers=self._threads,
+            progress=progress,
+        )
+
+    def vectors(self) -> tuple[Rows, Vectors]:
+        """Return the rows (n,) of all pictures, by path, and the encoder's vectors (n, D) of them."""
+        snapshot = self._snapshot
+        return snapshot.catalogue.rows(), snapshot.knn.vectors
+
+    def nearest(
+        self, vectors: Vectors, k: int, index: str = "auto", without: Sequence[Rows] | None = None
+    ) -> tuple[Vectors, Rows]:
+        """Ask an index with the encoder's vectors (q, D).
+
+        Args:
+            vectors: (q, D).
+            k: wanted.
+            index: see `search`.
+            without: for each query rows of pictures that the store is searched without, such as its own.
+
+        Returns:
+            distances (q, j) float32, ascending along a line, and rows (q, j); j is k, or how many pictures
+            there are. Where a line has fewer, infinity and -1 fill it.
+
+        Raises:
+            BadQueryError: there is no such index, or k is below 1.
+            NoSuchPictureError: the store does not hold a row of `without`.
+            RisError: the vectors have another dimension or hold a NaN.
+        """
+        snapshot = self._snapshot
+        check_k(k)
+        vectors = checked(vectors, "queries", snapshot.network.dimension)
+        mask, rows = snapshot.catalogue.mask(None), snapshot.catalogue.rows()
+        shape = len(vectors), min(k, len(rows))
+        distances, found = np.full(shape, np.inf, np.float32), np.full(shape, -1, np.int64)
+        for i, vector in enumerate(vectors):
+            own = NO_PICTURES
+            if without is not None:
+                own = np.array([snapshot.catalogue.position(int(row)) for row in without[i]], np.int64)
+            near, positions = snapshot.nearest(index, vector, k, _allowed(mask, own), own)
+            distances[i, : len(near)], found[i, : len(near)] = near, rows[positions]
+        return distances, found
+
+    # Inside
+
+    def _work(self, progress: Progress | None) -> Work:
+        snapshot, embedder = self._snapshot, self._networks.writes
+        if not isinstance(snapshot, Committed) or embedder is None:
+            raise ReadOnlyError(f"{self.store} is a project, which `dvc repro` makes; it is only read.")
+        return Work(
+            self.store,
+            self.folder,
+            snapshot.identity,
+            embedder,
+            snapshot.settings,
+            self._threads,
+            progress,
+        )
+
+    def _written(self, result: Result) -> Result:
+        self.refresh()
+        return result
+
+    def _places(self, snapshot: Snapshot, progress: Progress | None) -> npt.NDArray[np.float32]:
+        """Return the map of a snapshot, computed once."""
+        mapped, places = self._map
+        if mapped is not snapshot:
+            places = snapshot.map(progress)
+            self._map = snapshot, places
+        return places
+
+    def _asked(
+        self, snapshot: Snapshot, query: Query, box: Box | None, where: Filter | None, prove: bool
+    ) -> Asked:
+        """Look at a query, at its points beside the network."""
+        own = _own(snapshot, query)
+        allowed = _allowed(snapshot.catalogue.mask(where), own)
+        if is_row(query) and box is None:
+            look = self._look(snapshot, query, prove)
+            return Asked(self._vectors([look.seen])[0], look.features, allowed, own)
+        image = self.read(query, box)
+        described = self._pool.submit(self._described, snapshot, image) if prove else None
+        (vector,) = self._vectors([for_embedding(image, snapshot.network)])
+        return Asked(vector, described.result() if described else None, allowed, own)
+
+    def _look(self, snapshot: Snapshot, query: Query, prove: bool) -> _Look:
+        """Look at a whole query, in one thread; of its own pictures the store knows all."""
+        if is_row(query):
+            position = snapshot.catalogue.position(query)
+            known = snapshot.features[position] if prove and snapshot.features is not None else None
+            return _Look(snapshot.knn.vectors[position], known)
+        image = self.read(query)
+        described = self._described(snapshot, image) if prove else None
+        return _Look(for_embedding(image, snapshot.network), described)
+
+    def _vectors(self, seen: Sequence[Tensor | Vectors]) -> list[Vectors]:
+        """Embed what is not embedded yet."""
+        pixels = [one for one in seen if isinstance(one, Tensor)]
+        network = self._networks.queries
+        fresh = iter(self._embedding.embed(network, pixels) if pixels else ())
+        return [next(fresh) if isinstance(one, Tensor) else one for one in seen]
+
+    def _described(self, snapshot: Snapshot, image: Image.Image) -> LocalFeatures | None:
+        if snapshot.features is None:
+            return None
+        return describe(image, snapshot.settings.query_features, snapshot.settings.side)
+
+
+def _own(snapshot: Snapshot, query: Query) -> Positions:
+    """Return the position (1,) of a query that is a picture of the store, (0,) of another."""
+    return np.array([snapshot.catalogue.position(query)]) if is_row(query) else NO_PICTURES
+
+
+def _allowed(mask: Mask, own: Positions) -> Mask:
+    """Return which pictures count (n,), of those that a filter lets through: a row does not find itself."""
+    allowed = mask.copy()
+    allowed[own] = False
+    return allowed

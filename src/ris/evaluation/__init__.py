@@ -1,1 +1,0 @@
-"""How good the search is: metrics, intervals, latency, pictures, the report."""

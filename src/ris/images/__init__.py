@@ -1,0 +1,1 @@
+"""Reading pictures: files, queries, addresses."""

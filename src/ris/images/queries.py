@@ -1,0 +1,93 @@
+"""A query, in whatever form it comes, as the picture that is searched with."""
+
+import math
+from pathlib import Path
+from typing import TypeGuard
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from ris.images.decoding import UnreadableImage, read_image, to_rgb
+from ris.images.fetching import fetch
+from ris.types import BadQueryError, Box, Query
+
+MAX_BYTES = 50_000_000
+SECONDS = 20.0
+"""Of what is fetched from the web."""
+
+
+def read_query(query: Query, max_pixels: int, draft: int | None, urls: bool) -> Image.Image:
+    """Return a query as a picture, RGB and upright.
+
+    Args:
+        query: see `ris.types.Query`.
+        max_pixels: see `read_image`.
+        draft: see `read_image`.
+        urls: whether it may be an address.
+
+    Raises:
+        UnreadableImage: it is no picture.
+        BadQueryError: it is of another type, or an address where none is allowed.
+        RisError: it cannot be fetched.
+    """
+    if isinstance(query, Image.Image):
+        return _upright(query, max_pixels)
+    if isinstance(query, np.ndarray):
+        if query.dtype != np.uint8 or query.ndim != 3 or query.shape[2] != 3 or 0 in query.shape:
+            raise BadQueryError(
+                f"The query is an array of {query.dtype} {query.shape}; give uint8 pixels (height, width, 3)."
+            )
+        return _upright(Image.fromarray(query), max_pixels)
+    if isinstance(query, str) and query.lower().startswith(("http://", "https://")):
+        if not urls:
+            raise BadQueryError(
+                f"{query} is not fetched, as addresses are switched off; save it and give its file."
+            )
+        query = fetch(query, MAX_BYTES, SECONDS)
+    if isinstance(query, str):
+        query = Path(query)
+    if not isinstance(query, Path | bytes):
+        raise BadQueryError(
+            f"A query is a file, bytes, a picture, pixels or a row, not {type(query).__name__}."
+        )
+    try:
+        return read_image(query, max_pixels, draft)
+    except ValueError as error:  # a null byte in the name
+        raise BadQueryError("The query's name is no name of a file.") from error
+
+
+def is_row(query: object) -> TypeGuard[int]:
+    """Tell whether a query is the row of one of the store's own pictures."""
+    return isinstance(query, int | np.integer) and not isinstance(query, bool)
+
+
+def part(image: Image.Image, box: Box | None) -> Image.Image:
+    """Cut out a part of a picture, of a pixel at least; all of it without a box.
+
+    Raises:
+        BadQueryError: the box has no area, or lies outside of 0 to 1.
+    """
+    if box is None:
+        return image
+    if len(box) != 4 or not all(math.isfinite(share) for share in box):
+        raise BadQueryError("A box is four numbers: left, top, right and bottom, from 0 to 1.")
+    left, top, right, bottom = box
+    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+        raise BadQueryError(
+            f"The box {left:g}, {top:g}, {right:g}, {bottom:g} is not left, top, right, bottom from 0 to 1."
+        )
+    x, y = min(int(left * image.width), image.width - 1), min(int(top * image.height), image.height - 1)
+    return image.crop(
+        (x, y, max(x + 1, round(right * image.width)), max(y + 1, round(bottom * image.height)))
+    )
+
+
+def _upright(image: Image.Image, max_pixels: int) -> Image.Image:
+    pixels = image.width * image.height
+    if not 0 < pixels <= max_pixels:
+        reason = f"it has {image.width} x {image.height} pixels, and from 1 to {max_pixels} are allowed"
+        raise UnreadableImage("too_large" if pixels else "empty", reason, "The query")
+    try:
+        return to_rgb(ImageOps.exif_transpose(image))
+    except (OSError, ValueError) as error:
+        raise UnreadableImage("unreadable", f"its content does not decode ({error})", "The query") from error

@@ -1,0 +1,338 @@
+"""The figures in README.md, written there from reports/: `python -m ris.lab.figures`.
+
+What stands between `<!-- figures: NAME -->` and `<!-- /figures -->` is that block of figures.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ris.artifacts import read_json, writing
+from ris.errors import RisError
+from ris.lab import layout
+from ris.lab.config import Params, load
+from ris.lab.report.plots import edit_name, encoder_name, index_name
+
+BLOCK = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- /figures -->)", re.DOTALL)
+METRICS = ("precision@1", "precision@10", "mAP@R")
+HEADS = ["index", "encoder", *(f"{metric} micro / macro" for metric in METRICS)]
+QUESTIONS = ("same_class", "unseen_class")
+SETTINGS = {
+    "shrinkage": "shrinkage",
+    "sharpness": "classifier's sharpness",
+    "n_components": "dimensions",
+    "whiten": "whiten",
+}
+"""Of a projection, as the sweeps tell them."""
+SHOWN = ("knn", "knn_pca", "annoy", layout.RERANKED)
+"""Indexes of the README's tables; the report has all."""
+
+
+def blocks(reports: Path) -> dict[str, str]:
+    """Return every block of figures, as Markdown, from a folder of reports.
+
+    Raises:
+        RisError: a report is missing.
+    """
+    metrics, latency = read_json(reports / "metrics.json"), read_json(reports / "latency.json")
+    timings = {stage: read_json(reports / f"timings/{stage}.json") for stage in layout.STAGES}
+    return {
+        "same_class": same_class(metrics["same_class"], latency),
+        "unseen_class": unseen_class(metrics.get("unseen_class", {})),
+        "same_picture": same_picture(metrics.get("same_picture", {}), latency.get("same_picture", {})),
+        "run": run(timings),
+        "near_copies": near_copies(timings["clean"]),
+        "overlap": overlap(load(reports.parent / "params.yaml")),
+        "ablations": ablations(reports / "ablations.csv"),
+        "tuning": tuning(reports / "tuning"),
+        "training_sweep": training_sweep(reports / "training_sweep.csv"),
+        "store": store(reports / "store.json"),
+        "benchmarks": benchmarks(reports / "benchmarks.json"),
+    }
+
+
+def same_class(found: Mapping[str, Any], latency: Mapping[str, Any]) -> str:
+    """The same kind, of classes trained on."""
+    rows = []
+    for encoder, of_encoder in found.items():
+        for name in (name for name in SHOWN if name in of_encoder):
+            timed = f"{latency['search'][name]['p50_ms']:.3f} ms" if encoder == "finetuned" else ""
+            rows.append([index_name(name), encoder_name(encoder), *_cells(of_encoder[name]), timed])
+    n = found["finetuned"]["knn_pca"]["mAP@R"]["n"]
+    return _table(
+        [*HEADS, "one search, p50"],
+        rows,
+        f"{n} queries; in brackets the 95 % interval of the macro average, by bootstrap over queries, "
+        "stratified by class. Latency is on one thread, without embedding the picture "
+        f"({latency['embed']['p50_ms']:.1f} ms at the median with one network).",
+    )
+
+
+def unseen_class(found: Mapping[str, Any]) -> str:
+    """The same kind, of classes never trained on."""
+    if not found:
+        return "Not asked in this run.\n"
+    rows = []
+    for encoder, of_encoder in found.items():
+        for name in (name for name in SHOWN if name in of_encoder):
+            by_draw = ", ".join(f"{value:.3f}" for value in of_encoder[name]["mAP@R"]["macro_by_draw"])
+            rows.append([index_name(name), encoder_name(encoder), *_cells(of_encoder[name]), by_draw])
+    one = found["finetuned"]["knn_pca"]["mAP@R"]
+    return _table(
+        [*HEADS, "mAP@R macro by draw"],
+        rows,
+        f"{one['n']} queries of {len(one['macro_by_draw'])} draws of classes against the whole gallery; "
+        "network and PCA learnt from the other classes alone.",
+    )
+
+
+def same_picture(found: Mapping[str, Any], cost: Mapping[str, Any]) -> str:
+    """Where is this very picture, or is it not here."""
+    own = next((of_encoder for of_encoder in found.values() if "verified" in of_encoder), None)
+    if own is None:
+        return "Not asked in this run.\n"
+    ways = [name for name in ("whitened", "regions", "views", "fingerprint", "candidates") if name in own]
+    widest = own["candidates"]
+    deepest = max((name for name in widest if "@" in name), key=lambda name: int(name.partition("@")[2]))
+    shown = [own["whitened"]["recall@1"], widest[deepest], own["verified"]["recall@1"]]
+    rows = [
+        [edit_name(edit), *(f"{one['per_edit'][edit]:.3f}" for one in shown)] for edit in shown[0]["per_edit"]
+    ]
+    rows.append(["**mean**", *(f"**{one['mean']:.3f}** {_interval(one, 'mean')}" for one in shown)])
+    per_edit = _table(
+        ["edit", "one vector, recall@1", f"all candidates, {deepest}", "verified, recall@1"],
+        rows,
+        f"{shown[0]['n']} queries in all; in brackets the 95 % interval, by bootstrap over pictures.",
+    )
+    kinds = [[index_name(name), *(_recall(own[name], k) for k in (1, 30, 100))] for name in ways]
+    vectors = [
+        [f"{index_name('knn')}, {encoder_name(encoder)}", *(_recall(one["knn"], k) for k in (1, 30, 100))]
+        for encoder, one in found.items()
+    ]
+    candidates = _table(
+        ["candidates", "recall@1", "recall@30", "recall@100"], [*vectors, *kinds], "Means over the edits."
+    )
+    return "\n".join([per_edit, candidates, *map(_calibrated, _calibrations(own)), _cost(cost)])
+
+
+def _calibrations(own: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    return [
+        (name, summary)
+        for name, metrics in own.items()
+        for metric, summary in metrics.items()
+        if metric.startswith("recall_at_fpr")
+    ]
+
+
+def _calibrated(calibration: tuple[str, Mapping[str, Any]]) -> str:
+    name, told = calibration
+    by = "evidence" if name == "verified" else f"distance alone ({index_name(name)})"
+    recall, precision, rate = (_rate(told, key) for key in ("mean", "precision", "false_positive_rate"))
+    return (
+        f'- "It is here" by {by}, at a stated false-positive rate of '
+        f"{told['stated_false_positive_rate']:.1%}: recall {recall}, n = {told['n']}; "
+        f"false-positive rate {rate}, n = {told['n_absent']}; precision in this mix {precision}. "
+        "Chosen on one half of the pictures, reported on the other."
+    )
+
+
+def _rate(summary: Mapping[str, Any], name: str) -> str:
+    return "-" if summary[name] is None else f"{summary[name]:.3f} {_interval(summary, name)}"
+
+
+def _cost(cost: Mapping[str, Any]) -> str:
+    return (
+        f"- From the decoded picture to the verified answer {cost['p50_ms']:.0f} ms at the median, "
+        f"{cost['p95_ms']:.0f} ms at the 95th percentile, {cost['present_p50_ms']:.0f} ms at the median of "
+        f"those that are here ({cost['queries']} queries one at a time, {cost['threads']} threads). "
+        f"Local features take {cost['local_features_bytes_per_picture'] / 1000:.1f} kB a picture; "
+        f"the regions add {cost['region_rows']:,} vectors.\n"
+    )
+
+
+def run(timings: Mapping[str, Any]) -> str:
+    """What the whole run took."""
+    seconds = {stage: one["seconds"] for stage, one in timings.items()}
+    peak = max(one["peak_memory_bytes"] for one in timings.values())
+    trainings = 1 + len(timings["finetune"]["epochs_unseen"])
+    return (
+        f"The committed run took {sum(seconds.values()) / 60:.0f} minutes, "
+        f"{seconds['finetune'] / 60:.0f} of them for {trainings} trainings, "
+        f"and its largest process {peak / 1e9:.1f} GB of memory.\n"
+    )
+
+
+def near_copies(counts: Mapping[str, Any]) -> str:
+    """What clean found."""
+    return (
+        f"In the committed run it finds {counts['groups']} groups of {counts['grouped']:,} pictures, "
+        f"{counts['groups_across_classes']} of them across classes, the largest of "
+        f"{counts['largest_group']}.\n"
+    )
+
+
+def overlap(params: Params) -> str:
+    """How the edits that judge overlap with the augmentation that trains."""
+    augment = params.finetune.augment
+    return (
+        f"Training mirrors {augment.flip:.0%} of the pictures, crops them to {augment.min_area:.0%} of the "
+        f"area and more, changes brightness, contrast and saturation by up to {augment.jitter:.0%} each, and "
+        f"greys {augment.grayscale:.0%}. So the fine-tuned network knows `mirror` as it is, `crop50` and the "
+        "saturation of `colour` within its range, `grey_dark` in part; the smaller crops, turns, blur, "
+        "noise, compression, small sizes, captions, frames, collages and changes of hue it does not know. "
+        "The pre-trained network, whose vectors give the candidates, was not trained here at all.\n"
+    )
+
+
+def ablations(file: Path) -> str:
+    """What each part of the recipe is worth, from the table of `ris.lab.ablation`."""
+    if not file.is_file():
+        return "Not measured.\n"
+    table = pd.read_csv(file)
+    key = ["experiment", "device"]
+    of_question = [lines.set_index(key) for _, lines in table.groupby("question", sort=False)]
+    heads = ["experiment"]
+    for question in table["question"].unique():
+        heads += [f"mAP@R macro, `{question}`", "difference", "by seed"]
+    rows = []
+    for name, device in of_question[0].index:
+        row = [name.replace("_", " ")]
+        for lines in of_question:
+            one = lines.loc[name, device]
+            row.append(f"{one['mAP@R macro']:.3f}")
+            low, high = one["mAP@R low"], one["mAP@R high"]
+            more = f"{one['mAP@R difference']:+.3f} ({low:+.3f} to {high:+.3f})"
+            row += [more, one["mAP@R by seed"]] if low or high else ["", ""]
+        rows.append([*row, f"{of_question[0].loc[(name, device), 'minutes']:.1f}, {device}"])
+    queries = ", ".join(f"{lines['n'].iloc[0]} of `{lines['question'].iloc[0]}`" for lines in of_question)
+    return _table(
+        [*heads, "minutes"],
+        rows,
+        f"{queries} validation pictures; means over seeds, and the difference from the recipe on the same "
+        "device, with its 95 % interval by bootstrap over pictures, stratified by class; minutes of one "
+        "training.",
+    )
+
+
+def tuning(folder: Path) -> str:
+    """The best of each index, with and without what is learnt from classes, from `ris.lab.tuning`."""
+    rows = []
+    for file in sorted(folder.glob("*.csv")):
+        draw = layout.draw_unknown_to(file.stem)
+        asked = "all classes" if draw is None else f"classes of draw {draw}, not learnt from"
+        trials = pd.read_csv(file)
+        best = trials.groupby(["index", "pca.shrinkage"], dropna=False)["mAP@R macro"].idxmax()
+        for _, one in trials.loc[best].iterrows():
+            projected = not pd.isna(one["pca.shrinkage"])
+            settings = [f"{one.get(f'pca.{name}', 0.0):g}" for name in SETTINGS]
+            rows.append(
+                [
+                    f"{encoder_name(file.stem.partition('_')[0])}, {len(trials)} trials",
+                    asked,
+                    index_name(one["index"]),
+                    *(settings if projected else [""] * len(SETTINGS)),
+                    f"{one['mAP@R macro']:.3f}",
+                    f"{one['p50_ms']:.2f} ms",
+                ]
+            )
+    if not rows:
+        return "Not measured.\n"
+    return _table(
+        ["encoder", "asked for", "index", *SETTINGS.values(), "mAP@R macro", "p50"],
+        rows,
+        "The best trial of each, by the validation pictures asked against the training ones, not by queries.",
+    )
+
+
+def training_sweep(file: Path) -> str:
+    """Every trial of `ris.lab.training_sweep`."""
+    if not file.is_file():
+        return "Not measured.\n"
+    trials = pd.read_csv(file)
+    settings = [name for name in trials.columns if name.startswith("finetune.")]
+    rows = []
+    for _, one in trials.iterrows():
+        ended = one["state"] == "complete"
+        scores = [f"{one[f'mAP@R macro, {question}']:.3f}" if ended else "" for question in QUESTIONS]
+        rows.append([*(f"{one[name]:g}" for name in settings), str(one["epochs"]), *scores])
+    heads = [name.removeprefix("finetune.").replace("_", " ") for name in settings]
+    return _table(
+        [*heads, "epochs", *(f"mAP@R macro, `{question}`" for question in QUESTIONS)],
+        rows,
+        "Validation pictures, as in the ablations. The first line is the committed recipe. "
+        f"{int((trials['state'] == 'pruned').sum())} of {len(trials)} trials were pruned.",
+    )
+
+
+def store(file: Path) -> str:
+    """What `ris evaluate --json` found of a store."""
+    if not file.is_file():
+        return "Not measured.\n"
+    judged = read_json(file)
+    return _table(
+        ["index", *(f"{metric} micro / macro" for metric in METRICS)],
+        [[index_name(name), *_cells(found)] for name, found in judged["indexes"].items()],
+        f"{judged['queries']:,} queries: each picture against all others but near-copies of it; in "
+        "brackets the 95 % interval of the macro average, by bootstrap over queries, stratified by class.",
+    )
+
+
+def benchmarks(file: Path) -> str:
+    """What was noted of runs of `benchmarks/`."""
+    if not file.is_file():
+        return "Not measured.\n"
+    noted = read_json(file)
+    rows = [[f"`{one['command']}`: {one['asked']}", one["measured"]] for one in noted]
+    return _table(["benchmark", "measured"], rows, "On two cores, mostly not idle: take the ratios.")
+
+
+def _table(heads: list[str], rows: list[list[str]], note: str) -> str:
+    lines = ["| " + " | ".join(row) + " |" for row in [heads, ["---"] * len(heads), *rows]]
+    return "\n".join([*lines, "", note, ""])
+
+
+def _cells(summaries: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{one['micro']:.3f} / {one['macro']:.3f} {_interval(one, 'macro')}"
+        for one in (summaries[metric] for metric in METRICS)
+    ]
+
+
+def _recall(metrics: Mapping[str, Any], k: int) -> str:
+    one = metrics.get(f"recall@{k}")
+    return f"{one['mean']:.3f} {_interval(one, 'mean')}" if one else ""
+
+
+def _interval(summary: Mapping[str, Any], name: str) -> str:
+    low, high = summary[f"{name}_ci95"]
+    return f"({low:.3f} to {high:.3f})"
+
+
+def with_figures(readme: str, figures: Mapping[str, str]) -> str:
+    """Return a README with what stands between its markers replaced.
+
+    Raises:
+        RisError: there are no markers, or there is no such block.
+    """
+    named = [name for _, name, _ in BLOCK.findall(readme)]
+    if not named or not set(named) <= set(figures):
+        raise RisError(
+            f"README.md has the blocks of figures {named}; it needs `<!-- figures: NAME -->` with names of "
+            f"{', '.join(figures)}."
+        )
+    return BLOCK.sub(lambda found: f"{found[1]}\n{figures[found[2]]}\n{found[3]}", readme)
+
+
+def main() -> None:
+    """Write the figures of ./reports into ./README.md."""
+    readme = Path("README.md")
+    text = with_figures(readme.read_text(), blocks(Path("reports")))
+    with writing(readme) as fresh:
+        fresh.write_text(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""What several stages read, the catalog, vectors of a space, an index; and the projection that they fit."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+
+from ris.artifacts import checksum, read_table
+from ris.errors import RisError
+from ris.indexes.projection import Projection, side_by_side
+from ris.indexes.registry import Index, open_index
+from ris.lab import layout
+from ris.lab.config import Params, Space
+from ris.lab.data.features import Vectors, read_features
+from ris.lab.layout import Tree
+
+Integers = np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """The catalog as arrays."""
+
+    table: pd.DataFrame
+    sha256: str
+    classes: list[str]
+    labels: Integers
+    """(N,) class number of each row."""
+    images: Path
+
+    @classmethod
+    def read(cls, tree: Tree) -> Self:
+        """Read data/catalog.parquet."""
+        path = tree.read(layout.CATALOG)
+        table = read_table(path)
+        classes, labels = np.unique(table["label"].to_numpy(dtype=str), return_inverse=True)
+        return cls(table, checksum(path), classes.tolist(), labels, tree.read(layout.IMAGES))
+
+    def rows(self, *splits: str) -> Integers:
+        """Rows of the named splits, ascending."""
+        return np.flatnonzero(self.table["split"].isin(splits))
+
+    @property
+    def gallery(self) -> Integers:
+        """Rows that a search may return."""
+        return self.rows("train", "validation")
+
+    @property
+    def queries(self) -> Integers:
+        """Rows that a search is asked for."""
+        return self.rows("query")
+
+    def files(self, rows: Integers | None = None) -> list[Path]:
+        """Picture files of some rows, or of all."""
+        paths = self.table["path"] if rows is None else self.table["path"].iloc[rows]
+        return [self.images / path for path in paths]
+
+
+def read_index(tree: Tree, catalog: Catalog, name: str, encoder: str, dimension: int) -> Index:
+    """Open one of `layout.INDEXES`, checked to be over this catalog."""
+    return open_index(
+        tree.read(layout.index(name, encoder)),
+        kind=layout.INDEXES[name],
+        dimension=dimension,
+        catalog_sha256=catalog.sha256,
+    )
+
+
+def read_space(params: Params, tree: Tree, catalog: Catalog, encoder: str, projected: bool) -> Vectors:
+    """Read an encoder's vectors as they are searched: (N, D) normalised if so set, or (N, d) after PCA."""
+    if projected:
+        return read_features(tree.read(layout.features(encoder, projected)), catalog.sha256)
+    parts = [
+        read_features(tree.read(layout.features(part)), catalog.sha256) for part in layout.parts(encoder)
+    ]
+    return side_by_side(parts, params.extract.normalise)
+
+
+def read_classifier(settings: Space, tree: Tree, encoder: str) -> Vectors | None:
+    """Read the pre-trained network's last layer, (K, D) float32, for a projection that takes it in.
+
+    None where none is wanted, and for two networks side by side.
+
+    Raises:
+        RisError: it is missing or damaged.
+    """
+    if settings.sharpness == 0 or len(layout.parts(encoder)) > 1:
+        return None
+    path = tree.read(layout.CLASSIFIER)
+    try:
+        classifier: Vectors = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise RisError(f"{path} is missing or damaged; remake it with `dvc repro fetch`.") from error
+    return classifier
+
+
+def fit_projection(
+    settings: Space,
+    normalise: bool,
+    vectors: Vectors,
+    catalog: Catalog,
+    rows: Integers,
+    classifier: Vectors | None,
+) -> Projection:
+    """Fit to the vectors (N, D) of some rows and to their classes; see `Projection.fit`."""
+    return Projection.fit(
+        vectors[rows],
+        settings.n_components,
+        settings.whiten,
+        normalise,
+        catalog.labels[rows],
+        settings.shrinkage,
+        classifier,
+        settings.sharpness,
+    )

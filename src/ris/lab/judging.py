@@ -1,0 +1,149 @@
+"""What `evaluate` asks: every query of every index, and the lists of where the answers fail."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from ris.artifacts import write_table
+from ris.lab import layout
+from ris.lab.config import Evaluate, Params
+from ris.lab.data.split import check_split
+from ris.lab.inputs import Catalog, read_index, read_space
+from ris.lab.judgement import Judged, SameClass, judge
+from ris.lab.layout import Tree
+from ris.lab.report import tables
+from ris.lab.reranked import reranked
+from ris.lab.unseen import check_unseen, held_out
+from ris.metrics.intervals import Summary, retrieval_summary
+
+SHOWN_ENCODER = "finetuned"
+SHOWN_INDEX = "knn_pca"
+
+
+class PooledSummary(Summary):
+    """A metric over the queries of all draws."""
+
+    macro_by_draw: list[float]
+    """The macro average of each draw, in their order."""
+
+
+def ask(params: Params, tree: Tree, catalog: Catalog) -> tuple[SameClass, dict[str, dict[str, Judged]]]:
+    """Ask every index every query: the question, and encoder -> index -> what came back.
+
+    Raises:
+        RisError: the catalog's split is not fit to judge by, or an index is not over this catalog.
+    """
+    groups = catalog.table["group"].to_numpy()
+    check_split(catalog.table["split"].tolist(), groups, catalog.table["label"].tolist())
+    question = SameClass.of(catalog.queries, catalog.gallery, catalog.labels, groups)
+    judged = {encoder: judge_encoder(params, tree, catalog, question, encoder) for encoder in layout.ENCODERS}
+    return question, judged
+
+
+def ask_unseen(
+    params: Params, tree: Tree, catalog: Catalog
+) -> dict[str, dict[str, dict[str, PooledSummary]]] | None:
+    """Ask the queries of the classes that each draw holds out, against the whole gallery.
+
+    Returns:
+        Encoder -> index -> metric -> averages over all draws; None where no classes were held out.
+
+    Raises:
+        RisError: an encoder or its PCA has seen what it must not know.
+    """
+    groups = catalog.table["group"].to_numpy()
+    settings = params.evaluate
+    asked: dict[str, dict[str, list[tuple[SameClass, Judged]]]] = {}
+    for draw in params.unseen.draws:
+        held = held_out(params, catalog, draw)
+        question = SameClass.of(held.asked(catalog.queries), catalog.gallery, catalog.labels, groups)
+        for base in layout.ENCODERS:
+            encoder = layout.unseen(base, draw)
+            check_unseen(tree, catalog, encoder, held)
+            for name, one in judge_encoder(params, tree, catalog, question, encoder).items():
+                asked.setdefault(base, {}).setdefault(name, []).append((question, one))
+    return {
+        encoder: {name: pooled(answers, settings, params.seed) for name, answers in found.items()}
+        for encoder, found in asked.items()
+    } or None
+
+
+def pooled(
+    answers: Sequence[tuple[SameClass, Judged]], settings: Evaluate, seed: int
+) -> dict[str, PooledSummary]:
+    """Average over several draws: a class that two of them hold out counts as two."""
+    labels = np.concatenate(
+        [(one.labels.max() + 1) * draw + one.query_labels for draw, (one, _) in enumerate(answers)]
+    )
+    n_relevant = np.concatenate([question.n_relevant for question, _ in answers])
+    values = {
+        name: np.concatenate([judged.values[name] for _, judged in answers]) for name in answers[0][1].values
+    }
+    summary = retrieval_summary(values, labels, n_relevant, settings.k, settings.bootstrap, seed)
+    return {
+        name: {**one, "macro_by_draw": [judged.summary[name]["macro"] for _, judged in answers]}
+        for name, one in summary.items()
+    }
+
+
+def judge_encoder(
+    params: Params, tree: Tree, catalog: Catalog, question: SameClass, encoder: str
+) -> dict[str, Judged]:
+    """Ask every index of an encoder every query, exact before approximate ones, and last re-ranked."""
+    settings = params.evaluate
+    judged: dict[str, Judged] = {}
+    for name in layout.INDEXES:
+        vectors = read_space(params, tree, catalog, encoder, layout.projected(name))
+        search = read_index(tree, catalog, name, encoder, vectors.shape[1]).search
+        exact = judged[layout.exact(name)].nearest if layout.exact(name) != name else None
+        asked = vectors[question.queries]
+        judged[name] = judge(search, asked, question, settings.k, settings.bootstrap, params.seed, exact)
+    if params.reranking.expanded:
+        answers, vectors = reranked(params, tree, catalog, encoder)
+        search, asked = answers.search, vectors[question.queries]
+        judged[layout.RERANKED] = judge(search, asked, question, settings.k, settings.bootstrap, params.seed)
+    return judged
+
+
+def summaries(judged: dict[str, dict[str, Judged]]) -> dict[str, dict[str, dict[str, Summary]]]:
+    """Encoder -> index -> metric -> averages and intervals, as metrics.json holds one question."""
+    return {encoder: {name: one.summary for name, one in found.items()} for encoder, found in judged.items()}
+
+
+def write_lists(
+    params: Params, tree: Tree, catalog: Catalog, question: SameClass, judged: dict[str, dict[str, Judged]]
+) -> dict[str, pd.DataFrame]:
+    """Write the per-class table, the worst queries and the most confused classes; return them by path."""
+    shown = judged[SHOWN_ENCODER][SHOWN_INDEX]
+    k = params.evaluate.latency_k
+    values = {f"precision@{k}": shown.values[f"precision@{k}"], "mAP@R": shown.values["mAP@R"]}
+    before = judged["pretrained"][SHOWN_INDEX].values["mAP@R"]
+    lists = {
+        layout.PER_CLASS: tables.per_class(
+            {**values, "mAP@R pre-trained": before},
+            question.query_labels,
+            catalog.labels[catalog.gallery],
+            catalog.classes,
+        ),
+        layout.WORST_QUERIES: tables.worst_queries(
+            {"AP@R": values["mAP@R"], f"precision@{k}": values[f"precision@{k}"]},
+            shown.nearest,
+            catalog.queries,
+            catalog.table,
+            count=30,
+        ),
+        layout.CONFUSIONS: tables.confused_pairs(
+            shown.nearest,
+            question.query_labels,
+            catalog.labels,
+            question.n_relevant,
+            catalog.classes,
+            k,
+            count=15,
+        ),
+    }
+    lists = {path: table.round(6) for path, table in lists.items()}
+    for path, table in lists.items():
+        write_table(tree.write(path), table)
+    return lists

@@ -1,0 +1,1 @@
+"""The report: figures, tables and pictures on one page."""

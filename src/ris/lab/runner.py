@@ -1,0 +1,132 @@
+"""What every stage has in common: parameters in, one clear sentence on failure, one run a tree at a time."""
+
+import errno
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import hydra
+from filelock import FileLock, Timeout
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from ris.artifacts import write_json
+from ris.errors import RisError
+from ris.lab import config, layout
+from ris.lab.compose import check_overrides
+from ris.lab.config import Params
+from ris.lab.layout import Tree
+
+Stage = Callable[[Params, Tree], dict[str, Any] | None]
+
+_STOPPED = {128 + signal.SIGINT: "interrupted", 128 + signal.SIGTERM: "terminated"}
+
+_QUIET = {
+    "defaults": [
+        "params",
+        {"override hydra/job_logging": "none"},
+        {"override hydra/hydra_logging": "none"},
+        "_self_",
+    ],
+    "hydra": {
+        "run": {"dir": "."},
+        "output_subdir": None,
+        "sweep": {"dir": "multirun/${now:%Y-%m-%d_%H-%M-%S}", "subdir": "${hydra.job.num}"},
+    },
+}
+
+
+def run(stage: Stage) -> None:
+    """Run a stage as a Hydra application over ./params.yaml, with overrides and `--multirun`.
+
+    What the stage returns goes to reports/timings/ with its wall time and the peak memory of its largest
+    process. Exits with 1 after one sentence on bad input, and with 130 or 143 when interrupted or terminated.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its errors, in many lines, and exits by itself
+    name = stage.__module__.rpartition(".")[2] if stage.__module__ != "__main__" else Path(sys.argv[0]).stem
+    try:
+        if not {"--help", "-h"} & set(sys.argv):
+            config.load()
+            check_overrides(argument for argument in sys.argv[1:] if not argument.startswith("-"))
+        # Lightning starts the stage anew on each further GPU, beside the one that holds the lock.
+        with nullcontext() if "LOCAL_RANK" in os.environ else _only_run(Path(".ris/lock")):
+            ConfigStore.instance().store(name="stage", node=_QUIET)
+            hydra.main(version_base="1.3", config_path=str(Path.cwd()), config_name="stage")(
+                lambda raw: _run_once(stage, name, raw)
+            )()
+    except (RisError, OSError, HydraException, OmegaConfBaseException, YAMLError) as error:
+        _fail(_told(error))
+    except SystemExit as ended:
+        if ended.code in _STOPPED:
+            told = f"Stage {name} was {_STOPPED[ended.code]}; nothing half-written was left, run it again."
+            _fail(told, ended.code)
+        raise
+
+
+def timed(stage: Stage, name: str, params: Params, tree: Tree) -> None:
+    """Run a stage and write what it took, with what it measured itself, to reports/timings/."""
+    start = time.perf_counter()
+    measured = stage(params, tree) or {}
+    took = {"seconds": round(time.perf_counter() - start, 3), "peak_memory_bytes": _peak_memory()}
+    write_json(tree.write(layout.timings(name)), took | measured)
+
+
+def _run_once(stage: Stage, name: str, raw: DictConfig) -> None:
+    try:
+        params = config.check(OmegaConf.to_container(raw, resolve=True, throw_on_missing=True))
+        here = Path.cwd()
+        swept = HydraConfig.get().mode is RunMode.MULTIRUN
+        tree = Tree(Path(HydraConfig.get().runtime.output_dir) if swept else here, behind=here)
+        timed(stage, name, params, tree)
+    except (RisError, OSError, OmegaConfBaseException) as error:
+        _fail(_told(error))
+
+
+def _only_run(path: Path) -> AbstractContextManager[object]:
+    path.parent.mkdir(exist_ok=True)
+    try:
+        return FileLock(path).acquire(timeout=0)
+    except Timeout as error:
+        raise RisError(f"Another run works in {Path.cwd()}; wait for it, or use another clone.") from error
+
+
+def _peak_memory() -> int:
+    usages = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return max(usages) * (1 if sys.platform == "darwin" else 1024)
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"No space left to write {error.filename or 'the artefacts'}; free some and run again."
+    if isinstance(error, PermissionError) and error.filename:
+        return f"{error.filename} may not be read or written; change its permissions and run again."
+    return " ".join(str(error).split())
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    if multiprocessing.parent_process():
+        raise KeyboardInterrupt  # as a worker expects it
+    signal.signal(signal.SIGCHLD, lambda *_: None)  # workers got the same signal, and PyTorch would complain
+    # Not KeyboardInterrupt, which Lightning turns into an exit code of its own.
+    raise SystemExit(128 + number)
+
+
+def _fail(sentence: str, code: int = 1) -> None:
+    print(f"error: {sentence}", file=sys.stderr)
+    raise SystemExit(code)

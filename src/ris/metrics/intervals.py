@@ -1,0 +1,119 @@
+"""From one value a query to micro and macro averages with their bootstrap intervals."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NotRequired, TypedDict
+
+import numpy as np
+
+from ris.metrics.retrieval import Floats, Integers, capped_queries
+
+DECIMALS = 6
+
+
+class Summary(TypedDict):
+    """A metric averaged over queries (micro) and over classes (macro), each with its 95 % interval."""
+
+    micro: float
+    micro_ci95: list[float]
+    macro: float
+    macro_ci95: list[float]
+    n: int
+    capped_queries: NotRequired[int]
+
+
+def summarise_all(
+    values: Mapping[str, Floats], labels: Integers, n_resamples: int, seed: int
+) -> dict[str, Summary]:
+    """Average several metrics over the same queries, with intervals from the same resamples.
+
+    The intervals are 95 % percentile intervals of a bootstrap over queries, stratified by class: every
+    resample draws from each class as many queries as it has (Efron & Tibshirani 1993, "An Introduction to
+    the Bootstrap", chapters 8 and 13). A class of n queries shows (n - 1)/n of its variance, so intervals
+    are slightly narrow where classes are small.
+
+    Args:
+        values: (q,) one value a query, under each metric's name.
+        labels: (q,) label codes.
+        n_resamples: bootstrap resamples.
+        seed: of the resampling.
+
+    Returns:
+        A summary under each metric's name, rounded to 6 decimals.
+    """
+    table = np.stack(list(values.values()), axis=1)
+    _, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    # Class sizes are the same in every resample, so the macro average too is a sum with fixed weights.
+    weights = np.stack([np.full(len(codes), 1 / len(codes)), 1 / (len(sizes) * sizes[codes])])
+    terms = weights[:, :, None] * table
+
+    generator = np.random.default_rng(seed)
+    resampled = np.zeros((2, n_resamples, table.shape[1]))
+    for code, size in enumerate(sizes):
+        draws = generator.multinomial(size, np.full(size, 1 / size), size=n_resamples)
+        resampled += draws @ terms[:, codes == code]
+
+    averages = terms.sum(axis=1).round(DECIMALS)
+    bounds = np.quantile(resampled, [0.025, 0.975], axis=1).round(DECIMALS)
+    return {
+        name: Summary(
+            micro=float(averages[0, column]),
+            micro_ci95=bounds[:, 0, column].tolist(),
+            macro=float(averages[1, column]),
+            macro_ci95=bounds[:, 1, column].tolist(),
+            n=len(codes),
+        )
+        for column, name in enumerate(values)
+    }
+
+
+def retrieval_summary(
+    values: Mapping[str, Floats],
+    query_labels: Integers,
+    n_relevant: Integers,
+    ks: Sequence[int],
+    n_resamples: int,
+    seed: int,
+) -> dict[str, Summary]:
+    """Return what metrics.json holds for one encoder and one index.
+
+    Args:
+        values: (q,) values of each metric, from `metrics.query_values` with the same `ks`.
+        query_labels: (q,) label codes.
+        n_relevant: (q,) R of each query.
+        ks: the k of precision@k, whose summary also says how many queries were capped at R.
+        n_resamples: bootstrap resamples.
+        seed: of the resampling.
+    """
+    summaries = summarise_all(values, query_labels, n_resamples, seed)
+    for k in ks:
+        summaries[f"precision@{k}"]["capped_queries"] = capped_queries(n_relevant, k)
+    return summaries
+
+
+def recall_summary(
+    hits: np.ndarray[Any, np.dtype[np.bool_]], names: Sequence[str], n_resamples: int, seed: int
+) -> dict[str, Any]:
+    """Average hits over edits and pictures.
+
+    The interval is a 95 % percentile interval of a bootstrap over pictures, each with all of its edits
+    (Efron & Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13).
+
+    Args:
+        hits: (edits, n) whether the original of an edited picture was found.
+        names: of the edits.
+        n_resamples: bootstrap resamples.
+        seed: of the resampling.
+
+    Returns:
+        `mean`, `mean_ci95`, `per_edit` by name, and `n` queries.
+    """
+    by_picture = hits.mean(axis=0)
+    draws = np.random.default_rng(seed).integers(len(by_picture), size=(n_resamples, len(by_picture)))
+    low, high = np.quantile(by_picture[draws].mean(axis=1), [0.025, 0.975]).round(DECIMALS)
+    per_edit = {name: round(float(one.mean()), DECIMALS) for name, one in zip(names, hits, strict=True)}
+    return {
+        "mean": round(float(hits.mean()), DECIMALS),
+        "mean_ci95": [float(low), float(high)],
+        "per_edit": per_edit,
+        "n": int(hits.size),
+    }

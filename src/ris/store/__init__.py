@@ -1,0 +1,1 @@
+"""A gallery on disk that follows a folder of pictures."""

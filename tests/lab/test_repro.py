@@ -1,0 +1,175 @@
+"""The whole pipeline by `dvc repro`, with the mission's ResNet-50 on a handful of small pictures."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+from ris.copies.edits import STRENGTHS
+from ris.lab import layout
+from ris.lab.demo import grow
+
+PROJECT = Path(__file__).parents[2]
+CLASSES, PICTURES = 4, 12
+TIMED = {"reports/timings", "reports/latency.json", "reports/recall_latency", "reports/index.html"}
+
+
+def draw_pictures(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    for label in range(CLASSES):
+        (folder / f"class{label}").mkdir(parents=True)
+        for number in range(PICTURES):
+            ramp = np.linspace(0, 6 * (label + 1) + rng.random(), 72)
+            waves = 120 + 60 * np.sin(ramp[:, None] * (label % 2) + ramp[None, :])
+            pixels = waves[..., None] + rng.normal(0, 25, (72, 72, 3))
+            picture = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+            picture.save(folder / f"class{label}" / f"image_{number:04d}.png")
+
+
+def dvc(tree: Path, *arguments: str) -> str:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments],
+        cwd=tree,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def ran(output: str) -> list[str]:
+    return re.findall(r"Running stage '(\w+)'", output)
+
+
+def made(tree: Path) -> dict[str, bytes]:
+    """Every output that DVC knows of."""
+    lock = yaml.safe_load((tree / "dvc.lock").read_text())
+    outputs = [tree / out["path"] for stage in lock["stages"].values() for out in stage["outs"]]
+    files = [file for out in outputs for file in (out, *out.rglob("*")) if file.is_file()]
+    return {file.relative_to(tree).as_posix(): file.read_bytes() for file in files}
+
+
+@pytest.fixture(scope="module")
+def overrides(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("pictures") / "mine"
+    draw_pictures(folder)
+    return [
+        "data=folder",
+        f"data.source={folder}",
+        "backbone=resnet50",
+        "backbone.resize=72",
+        "backbone.crop=64",
+        "backbone.weights.source='random:'",
+        "clean.near_duplicates.words=64",
+        "finetune.epochs=1",
+        "finetune.batch_size=8",
+        "finetune.train_size=64",
+        "finetune.workers=1",
+        "extract.workers=1",
+        "pca.n_components=16",
+        "pca.pretrained.sharpness=8",
+        "index_annoy.n_trees=5",
+        "unseen.classes=1",
+        "unseen.draws=[0]",
+        "same_picture.queries=6",
+        "same_picture.absent=4",
+        "same_picture.false_positive_rate=0.1",
+        "same_picture.local_features.gallery=100",
+        "evaluate.bootstrap=50",
+        "evaluate.k=[1,5]",
+        "evaluate.latency_k=5",
+        "evaluate.neighbours=5",
+        "evaluate.latency_queries=4",
+        "evaluate.curve_trees=[2]",
+        "evaluate.curve_search_k=[10,20]",
+        "evaluate.sample_queries=1",
+        "tsne.max_iter=250",
+        "tsne.thumbnails=10",
+    ]
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory, overrides: list[str]) -> Path:
+    tree = tmp_path_factory.mktemp("first") / "tree"
+    grow(tree, PROJECT, overrides)
+    assert len(ran(dvc(tree, "repro"))) == 10
+    return tree
+
+
+def test_all_is_made_and_of_the_right_shape(tree: Path) -> None:
+    questions = json.loads((tree / "reports/metrics.json").read_text())
+    assert set(questions) == {"same_class", "unseen_class", "same_picture"}
+    same_class = questions["same_class"]
+    for question in (same_class, questions["unseen_class"]):
+        assert set(question) == set(layout.ENCODERS)
+        for encoder in question.values():
+            assert set(encoder) == {*layout.INDEXES, layout.RERANKED}
+            for metrics in encoder.values():
+                low, high = metrics["precision@5"]["macro_ci95"]
+                assert 0 <= low <= metrics["precision@5"]["macro"] <= high <= 1
+    same_picture = questions["same_picture"]
+    assert set(same_picture["finetuned"]) == set(layout.INDEXES)
+    several = {"whitened", "regions", "views", "fingerprint", "candidates", "verified"}
+    assert set(same_picture["pretrained"]) == {*layout.INDEXES, *several}
+    for encoder in same_picture.values():
+        for metrics in encoder.values():
+            assert metrics["recall@1"]["n"] == 6 * 15
+            assert list(metrics["recall@1"]["per_edit"]) == list(STRENGTHS)
+    verified = same_picture["pretrained"]["verified"]["recall@1"]
+    assert verified["per_edit"]["caption"] == verified["per_edit"]["colour"] == 1.0
+    assert json.loads((tree / "models/same_picture/evidence.json").read_text())["threshold"] >= 0
+    assert np.load(tree / "data/features/finetuned.npy").shape == (CLASSES * PICTURES, 2048)
+    assert np.load(tree / "data/features_pca/pretrained.npy").shape == (CLASSES * PICTURES, 16)
+    assert np.load(tree / "models/pca/pretrained.npz")["classifier"].shape == (1000, 2048)
+    assert pd.read_csv(tree / "reports/same_picture.csv")["distance"].between(0, 1.99).mean() > 0.9
+    assert list((tree / ".ris/finetune").iterdir()) == []  # no checkpoint of a finished training
+    page = (tree / "reports/index.html").read_text()
+    assert f"{same_class['finetuned']['knn_pca']['mAP@R']['macro']:.3f}" in page
+
+
+def test_a_second_run_does_nothing(tree: Path) -> None:
+    assert ran(dvc(tree, "repro")) == []
+
+
+def test_two_runs_from_nothing_give_the_same_bytes(tree: Path, tmp_path: Path, overrides: list[str]) -> None:
+    again = tmp_path / "tree"
+    grow(again, PROJECT, overrides)
+    dvc(again, "repro")
+    first, second = made(tree), made(again)
+    assert set(first) == set(second)
+    assert len(first) > 40
+    differing = {name for name in first if first[name] != second[name]}
+    assert {name for name in differing if not any(name.startswith(timed) for timed in TIMED)} == set()
+
+
+def change(tree: Path, section: str, key: str, value: Any) -> None:
+    params = yaml.safe_load((tree / "params.yaml").read_text())
+    params[section][key] = value
+    (tree / "params.yaml").write_text(yaml.safe_dump(params))
+
+
+def test_the_number_of_trees_runs_only_what_follows_from_it(tree: Path) -> None:
+    before = (tree / "params.yaml").read_text()
+    change(tree, "index_annoy", "n_trees", 3)
+    assert ran(dvc(tree, "repro")) == ["index_annoy", "same_picture", "evaluate"]
+    (tree / "params.yaml").write_text(before)
+    dvc(tree, "repro")
+
+
+def test_k_of_the_report_trains_nothing(tree: Path) -> None:
+    before = (tree / "params.yaml").read_text()
+    change(tree, "evaluate", "k", [1, 3, 5])
+    assert set(json.loads(dvc(tree, "status", "--json"))) == {"evaluate"}
+    (tree / "params.yaml").write_text(before)

@@ -1,0 +1,107 @@
+"""Averages and intervals against a naive bootstrap, analytic errors and cases counted by hand."""
+
+import json
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ris.metrics.intervals import Summary, recall_summary, retrieval_summary, summarise_all
+
+
+def summarise(values: NDArray[np.float64], labels: NDArray[np.int64], n_resamples: int, seed: int) -> Summary:
+    return summarise_all({"m": values}, labels, n_resamples, seed)["m"]
+
+
+def naive_bootstrap(
+    values: NDArray[np.float64], labels: NDArray[np.int64], n_resamples: int, seed: int
+) -> tuple[list[float], list[float]]:
+    """Resample the queries of each class by index, average, sort, and read the bounds off."""
+    rng = np.random.default_rng(seed)
+    classes = [values[labels == label] for label in sorted(set(labels.tolist()))]
+    micro, macro = [], []
+    for _ in range(n_resamples):
+        drawn = [rng.choice(members, size=len(members)) for members in classes]
+        micro.append(np.concatenate(drawn).mean())
+        macro.append(np.mean([members.mean() for members in drawn]))
+    return [float(b) for b in np.percentile(micro, [2.5, 97.5])], [
+        float(b) for b in np.percentile(macro, [2.5, 97.5])
+    ]
+
+
+def unbalanced(seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Queries of four classes, the biggest of them the easiest."""
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.repeat([2, 3, 5, 9], [200, 60, 30, 12]))
+    return np.clip(rng.normal(np.where(labels == 2, 0.9, 0.5), 0.2), 0, 1), labels
+
+
+def test_averages_counted_by_hand() -> None:
+    summary = summarise(np.array([1.0, 0.0, 0.5, 0.5, 0.5]), np.array([7, 7, 7, 7, 1]), 50, seed=0)
+    assert (summary["micro"], summary["macro"], summary["n"]) == (0.5, 0.5, 5)
+    summary = summarise(np.array([1.0, 1.0, 1.0, 0.0]), np.array([0, 0, 0, 1]), 50, seed=0)
+    assert (summary["micro"], summary["macro"]) == (0.75, 0.5)
+
+
+def test_intervals_agree_with_a_naive_bootstrap() -> None:
+    values, labels = unbalanced()
+    summary = summarise(values, labels, 5000, seed=1)
+    micro, macro = naive_bootstrap(values, labels, 5000, seed=2)
+    assert summary["micro_ci95"] == pytest.approx(micro, abs=0.002)
+    assert summary["macro_ci95"] == pytest.approx(macro, abs=0.004)
+
+
+def test_the_interval_of_a_share_has_the_binomial_standard_error() -> None:
+    """One class of 400 queries with 300 hits: 0.75 +- 1.96 * sqrt(0.75 * 0.25 / 400)."""
+    values = np.repeat([1.0, 0.0], [300, 100])
+    summary = summarise(values, np.zeros(400, dtype=np.int64), 5000, seed=3)
+    error = 1.96 * np.sqrt(0.75 * 0.25 / 400)
+    assert summary["micro_ci95"] == pytest.approx([0.75 - error, 0.75 + error], abs=0.003)
+    assert summary["macro_ci95"] == summary["micro_ci95"]
+
+
+def test_the_bootstrap_is_stratified() -> None:
+    """Classes that differ only from each other leave nothing to resample."""
+    labels = np.repeat([0, 1, 2], [5, 20, 40])
+    summary = summarise(labels / 2, labels, 200, seed=0)
+    assert summary["micro_ci95"] == [summary["micro"]] * 2
+    assert summary["macro_ci95"] == [summary["macro"]] * 2 == [0.5, 0.5]
+
+
+def test_many_metrics_at_once_are_each_alone() -> None:
+    values, labels = unbalanced()
+    together = summarise_all({"a": values, "b": 1 - values, "c": values**2}, labels, 300, seed=5)
+    assert list(together) == ["a", "b", "c"]
+    assert together["c"] == summarise(values**2, labels, 300, seed=5)
+    assert together["b"]["micro"] == pytest.approx(1 - together["a"]["micro"], abs=2e-6)
+
+
+def test_the_seed_decides() -> None:
+    values, labels = unbalanced()
+    assert summarise(values, labels, 200, seed=1) == summarise(values, labels, 200, seed=1)
+    assert summarise(values, labels, 200, seed=1) != summarise(values, labels, 200, seed=2)
+
+
+def test_retrieval_summary_is_plain_and_says_how_many_were_capped() -> None:
+    values, labels = unbalanced()
+    n_relevant = np.where(labels == 9, 6, 50)
+    metrics = {"precision@1": values, "precision@10": values, "mAP@R": values}
+    summary = retrieval_summary(metrics, labels, n_relevant, (1, 10), 50, seed=0)
+    assert json.loads(json.dumps(summary)) == summary
+    assert summary["precision@1"]["capped_queries"] == 0
+    assert summary["precision@10"]["capped_queries"] == 12
+    assert set(summary["mAP@R"]) == {"micro", "micro_ci95", "macro", "macro_ci95", "n"}
+    assert summary["mAP@R"]["micro"] == round(float(values.mean()), 6)
+    low, high = summary["mAP@R"]["macro_ci95"]
+    assert low < summary["mAP@R"]["macro"] < high
+
+
+def test_recall_summary_against_a_plain_bootstrap() -> None:
+    hits = np.random.default_rng(1).random((3, 40)) < [[0.9], [0.5], [0.2]]
+    summary = recall_summary(hits, ["a", "b", "c"], n_resamples=4000, seed=0)
+    assert summary["mean"] == pytest.approx(hits.mean(), abs=1e-6)
+    assert summary["per_edit"]["b"] == pytest.approx(hits[1].mean(), abs=1e-6)
+    assert summary["n"] == 120
+    rng = np.random.default_rng(5)
+    means = [hits[:, rng.integers(40, size=40)].mean() for _ in range(4000)]
+    np.testing.assert_allclose(summary["mean_ci95"], np.quantile(means, [0.025, 0.975]), atol=0.01)
