@@ -35,6 +35,7 @@ test: setup lint
 lint: setup
 	ruff check
 	ruff format --check
+	lint-imports
 	mypy
 
 lock:

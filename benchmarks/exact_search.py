@@ -40,9 +40,8 @@ def drawn(kind: str, count: int, dimension: int, rng: np.random.Generator) -> Ve
 
 def contestants(vectors: Vectors) -> dict[str, Callable[[Vectors], Any]]:
     """Return what is timed, each a function of one query (1, d)."""
-    rows = np.arange(len(vectors))
-    exact = ExactIndex.build(vectors, rows, {}, seed=0)
-    annoy = AnnoyIndex.build(vectors, rows, ANNOY, seed=0)
+    exact = ExactIndex.build(vectors, {}, seed=0)
+    annoy = AnnoyIndex.build(vectors, ANNOY, seed=0)
     brute = NearestNeighbors(algorithm="brute").fit(vectors)
     return {
         "matrix-vector product": lambda query: vectors @ query[0],

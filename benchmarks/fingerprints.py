@@ -48,7 +48,7 @@ from ris.indexes.vectors import Rows
 from ris.lab import config, layout
 from ris.lab.inputs import Catalog
 from ris.lab.layout import Tree
-from ris.lab.same_picture import open_search
+from ris.lab.same_picture import open_finder
 
 SEED = 0
 BATCH, WORKERS = 64, 2
@@ -126,9 +126,9 @@ def ours(files: list[Path], catalog: Catalog, tree: Tree) -> dict[str, Contestan
     started = time.perf_counter()
     embedder = Encoder.open(tree.read(layout.PRETRAINED)).embedder()
     vectors = normalise(embedder.embed_files(files, BATCH, WORKERS, MAX_PIXELS))
-    index = ExactIndex.build(vectors, np.arange(len(files)), {}, SEED)
+    index = ExactIndex(vectors)
     built = time.perf_counter() - started
-    search = open_search(config.load(), tree, catalog)
+    finder = open_finder(config.load(), tree, catalog)
 
     def nearest(image: Image.Image) -> Rows:
         vector = embedder.embed(for_embedding(image, embedder.network)[None])
@@ -136,13 +136,12 @@ def ours(files: list[Path], catalog: Catalog, tree: Tree) -> dict[str, Contestan
         return rows
 
     def found(image: Image.Image) -> Rows:
-        answer = search.search(image)
-        rows = [answer.verified[0].row] if answer.verified else answer.candidates[:1]
+        rows = [hit.row for hit in finder.find(image).hits]
         return np.searchsorted(catalog.gallery, rows)
 
-    indexes = [index for index in (search.whole, search.regions) if index is not None]
-    of_vectors = sum(4 * index.count * index.dimension for index in indexes) / len(files)
-    of_features = search.store.nbytes / len(search.store)
+    searched = finder.gallery.count + finder.region_rows
+    of_vectors = 4 * searched * finder.gallery.whole.index.at(np.zeros(1, np.int64)).shape[1] / len(files)
+    of_features = finder.bytes_per_picture
     return {
         "vector": Contestant(nearest, built, vectors.nbytes / len(files)),
         "search": Contestant(found, None, of_vectors + of_features),

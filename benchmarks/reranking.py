@@ -1,4 +1,4 @@
-"""What query expansion, augmentation and re-ranking change: python benchmarks/reranking.py FEATURES CATALOG.
+"""What query expansion and averaging the gallery change: python benchmarks/reranking.py FEATURES CATALOG.
 
 FEATURES is an (N, D) .npy whose row i is row i of CATALOG, a catalog.parquet. The pictures of the
 `validation` split ask, those of the `train` split are the gallery; the `query` split is left alone, so
@@ -13,44 +13,50 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from ris.artifacts import write_json
+from ris.config import Reranking
 from ris.indexes.exact import ExactIndex
 from ris.indexes.projection import Projection, normalise
-from ris.indexes.reranking import AlphaQueryExpansion, DatabaseAugmentation, KReciprocal, augmented
-from ris.indexes.vectors import Rows, Vectors
-from ris.lab.judgement import SameClass, Search, judge
+from ris.indexes.reranked import Reranked
+from ris.indexes.vectors import Positions, Vectors
+from ris.metrics.judge import Question, judge
+from ris.metrics.retrieval import Integers
+
+Search: TypeAlias = Callable[[Vectors, int], tuple[Vectors, Positions]]
 
 K = 10
 ROUNDS = 10
 QUERIES_PER_ROUND = 20
+SETTINGS = ((1, 5, 3.0), (1, 10, 3.0), (1, 10, 0.0), (10, 10, 3.0), (20, 10, 3.0), (20, 20, 0.0))
+"""Of `ris.config.Reranking`: augmented, expanded, alpha."""
 RESAMPLES = 1000
-Contestant = ExactIndex | AlphaQueryExpansion | DatabaseAugmentation | KReciprocal
 METRICS = {"mAP@R": "mAP@R", f"precision@{K}": f"P@{K}"}
 
 
-def contestants(vectors: Vectors, rows: Rows) -> dict[str, Callable[[], Contestant]]:
-    """Return by its name what fits each search to the gallery's vectors (n, d) and catalog rows (n,)."""
-    fits: dict[str, Callable[[], Contestant]] = {"knn": partial(ExactIndex.build, vectors, rows, {}, 0)}
-    for k, alpha in ((5, 3), (10, 3), (10, 0)):
-        fits[f"alphaQE k={k} alpha={alpha}"] = partial(AlphaQueryExpansion.fit, vectors, rows, k, alpha)
-    for k in (5, 10, 20):
-        fits[f"DBA k={k}"] = partial(DatabaseAugmentation.fit, vectors, rows, k)
-    for k in (10, 20):
-        fits[f"DBA k={k}, alphaQE k=10 alpha=3"] = partial(augmented_and_expanded, vectors, rows, k)
-    for setting in ((20, 6, 0.3, 100), (20, 6, 0.3, 600), (30, 6, 0.1, 600)):
-        name = "k-reciprocal {}/{}/{} of {}".format(*setting)
-        fits[name] = partial(KReciprocal.fit, vectors, rows, *setting)
+def contestants(vectors: Vectors) -> dict[str, Callable[[], Search]]:
+    """Return by its name what fits each search to the gallery's vectors (n, d)."""
+    fits: dict[str, Callable[[], Search]] = {"knn": lambda: ExactIndex(vectors).search}
+    for augmented, expanded, alpha in SETTINGS:
+        settings = Reranking(augmented=augmented, expanded=expanded, alpha=alpha)
+        name = f"augmented={augmented} expanded={expanded} alpha={alpha:g}"
+        fits[name] = partial(fitted, vectors, settings)
     return fits
 
 
-def augmented_and_expanded(vectors: Vectors, rows: Rows, k: int) -> AlphaQueryExpansion:
-    """Fit query expansion to the gallery's vectors (n, d), each first drawn towards its k nearest."""
-    return AlphaQueryExpansion.fit(augmented(vectors, k), rows, k=10, alpha=3)
+def by_rows(search: Search, vectors: Vectors, rows: Integers, k: int) -> tuple[Vectors, Positions]:
+    """Search for rows whose vectors are lines of (N, d)."""
+    return search(vectors[rows], k)
+
+
+def fitted(vectors: Vectors, settings: Reranking) -> Search:
+    """Fit re-ranking to the gallery's vectors (n, d)."""
+    return Reranked(vectors, settings).search_many
 
 
 def p50_ms(searches: dict[str, Search], queries: Vectors) -> dict[str, float]:
@@ -83,19 +89,20 @@ def main() -> None:
     features = normalise(np.load(options.features, allow_pickle=False))
     queries, gallery = (np.flatnonzero(catalog["split"] == split) for split in ("validation", "train"))
     projection = Projection.fit(features[gallery], options.dimension, whiten=False, normalise=True)
-    vectors, asked = projection.apply(features[gallery]), projection.apply(features[queries])
+    projected = projection.apply(features)
+    vectors, asked = projected[gallery], projected[queries]
     codes = pd.factorize(catalog["label"])[0]
-    question = SameClass.of(queries, gallery, codes, catalog["group"].to_numpy())
+    question = Question.among(queries, gallery, codes, catalog["group"].to_numpy())
 
     with threadpool_limits(1):
         searches: dict[str, Search] = {}
         seconds: dict[str, float] = {}
-        for name, fit in contestants(vectors, gallery).items():
+        for name, fit in contestants(vectors).items():
             started = time.perf_counter()
-            searches[name] = fit().search
+            searches[name] = fit()
             seconds[name] = time.perf_counter() - started
         summaries = {
-            name: judge(search, asked, question, (K,), RESAMPLES, seed=0).summary
+            name: judge(partial(by_rows, search, projected), question, (K,), RESAMPLES, seed=0).summary
             for name, search in searches.items()
         }
         latency = p50_ms(searches, asked)

@@ -8,17 +8,20 @@ itself, over several seeds. Exact search over normalised vectors, PCA to 128 fit
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ris.indexes.exact import ExactIndex
 from ris.indexes.projection import Projection
+from ris.indexes.vectors import Positions, Vectors
 from ris.lab import config
 from ris.lab.data.split import split
 from ris.lab.inputs import Catalog, read_space
-from ris.lab.judgement import SameClass, judge
 from ris.lab.layout import Tree
+from ris.metrics.judge import Question, judge
+from ris.metrics.retrieval import Integers
 
 SEEDS = range(5)
 METRICS = ("precision@1", "precision@10", "mAP@R")
@@ -46,9 +49,9 @@ def main() -> None:
             queries, gallery = np.flatnonzero(parts == "query"), np.flatnonzero(parts != "query")
             projection = Projection.fit(vectors[gallery], 128, whiten=False, normalise=True)
             space = projection.apply(vectors)
-            index = ExactIndex.build(space[gallery], gallery, {}, seed)
-            question = SameClass.of(queries, gallery, catalog.labels, kept_together)
-            runs.append(judge(index.search, space[queries], question, [1, 10], 1, seed).summary)
+            search = partial(_search, ExactIndex(space[gallery]), space)
+            question = Question.among(queries, gallery, catalog.labels, kept_together)
+            runs.append(judge(search, question, [1, 10], 1, seed).summary)
         result[name] = {
             metric: {
                 average: round(float(np.mean([run[metric][average] for run in runs])), 4)
@@ -60,6 +63,10 @@ def main() -> None:
         print(f"{name:<26}{figures}  (micro / macro, mean of {len(SEEDS)} seeds)")
     if options.output:
         options.output.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def _search(index: ExactIndex, space: Vectors, rows: Integers, k: int) -> tuple[Vectors, Positions]:
+    return index.search(space[rows], k)
 
 
 if __name__ == "__main__":

@@ -61,6 +61,7 @@ NOT_RUN: dict[str, list[str]] = {
     ],
     "docs/how-to/export.md": ["pip install tensorboard"],
     "docs/how-to/follow-a-folder.md": ["ris sync photos.ris --watch"],
+    "docs/how-to/python.md": ["from multiprocessing import get_context"],
     "docs/how-to/serve.md": [
         "ris serve photos.ris",
         "RIS_TOKEN=choose-a-long-one ris serve photos.ris --host 0.0.0.0 --name pictures.example.org",

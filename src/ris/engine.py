@@ -19,6 +19,7 @@ import watchfiles
 from PIL import Image
 from torch import Tensor
 
+from ris import arguments
 from ris.copies.local_features import LocalFeatures, describe
 from ris.copies.verification import verify as prove
 from ris.copies.views import query_views
@@ -27,24 +28,28 @@ from ris.encoders.networks import EmbeddingThreads, Networks, of_store
 from ris.encoders.transforms import for_embedding
 from ris.errors import RisError
 from ris.gallery import embedding_map
-from ris.gallery.catalogue import NO_PICTURES, Mask, Positions
+from ris.gallery.catalogue import NO_PICTURES, Positions
 from ris.gallery.duplicates import find_duplicates
-from ris.gallery.search import Asked, check_k, same, similar
-from ris.gallery.snapshot import INDEXES, RERANKED, Snapshot
+from ris.gallery.gallery import PARTITIONED, RERANKED
+from ris.gallery.search import Prepared, Wanted, check_k, same, similar
+from ris.gallery.settings import Settings
 from ris.images.decoding import read_image
 from ris.images.queries import is_row, part, read_query
+from ris.indexes.registry import REGISTRY
 from ris.indexes.vectors import Rows, Vectors, checked
-from ris.lab.project import is_project, open_project, project_problems
-from ris.store import writing as writing
+from ris.store import writing
 from ris.store.checking import problems
 from ris.store.columns import read_columns
-from ris.store.committed import Committed, stamp
-from ris.store.database import FILE
+from ris.store.commits import is_store, latest
 from ris.store.export import THUMBNAIL, export
 from ris.store.folder import inside
-from ris.store.ingest import BATCH, ahead, drafted
-from ris.store.settings import Settings
-from ris.store.writing import Work
+from ris.store.gallery import StoreGallery
+from ris.store.info import describe_store
+from ris.store.ingest import BATCH, decoded_side
+from ris.store.map import places
+from ris.store.recall import recall_now
+from ris.store.writing import WEIGHTS, Work
+from ris.threads import in_order
 from ris.types import (
     BadQueryError,
     Box,
@@ -89,20 +94,17 @@ __all__ = [
 
 Result = TypeVar("Result")
 
+INDEXES = (*REGISTRY, RERANKED)
+"""Names of all indexes; which of them a store has, `SearchEngine.indexes` tells."""
 RETRY = 5000
 """Milliseconds after which a watch tries again what another writer prevented."""
 
 
-def is_store(path: str | Path) -> bool:
-    """Tell whether a folder is a store or the root of a project, be it a damaged one."""
-    return (Path(path) / FILE).is_file() or is_project(Path(path))
-
-
 @dataclass(frozen=True, eq=False)
-class _Look:
+class _Unembedded:
     """A query before it is embedded."""
 
-    seen: Tensor | Vectors
+    pixels: Tensor | Vectors
     """(3, crop, crop) uint8 as the network sees it, or (D,) the vector of one of the store's own."""
     features: LocalFeatures | None
 
@@ -117,14 +119,15 @@ class SearchEngine:
     Every error that a caller can cause is a `RisError` of one sentence.
     """
 
-    def __init__(self, snapshot: Snapshot, networks: Networks, threads: int, urls: bool) -> None:
+    def __init__(self, gallery: StoreGallery, networks: Networks, threads: int, urls: bool) -> None:
         """Put an engine together, as `build` and `open` do it."""
-        self.max_pixels = snapshot.settings.max_pixels
+        self.max_pixels = gallery.settings.max_pixels
         """Of a query; may be set."""
-        self._snapshot: Snapshot = snapshot
+        self._opened: StoreGallery | None = gallery
+        self._store, self._folder = gallery.store, gallery.folder
         self._networks, self._threads, self._urls = networks, threads, urls
         self._pool, self._embedding = ThreadPoolExecutor(threads), EmbeddingThreads(threads)
-        self._map: tuple[Snapshot | None, npt.NDArray[np.float32]] = None, np.zeros((0, 2), np.float32)
+        self._map: tuple[StoreGallery | None, npt.NDArray[np.float32]] = None, np.zeros((0, 2), np.float32)
 
     # Made, opened, closed
 
@@ -136,6 +139,7 @@ class SearchEngine:
         *,
         encoder: str | Path | None = None,
         same_picture: bool = True,
+        indexes: Sequence[str] = (),
         urls: bool = False,
         progress: Progress | None = None,
         threads: int | None = None,
@@ -147,11 +151,13 @@ class SearchEngine:
 
         Args:
             folder: of pictures; it is only read.
-            store: folder to be made; where it exists, it must be empty.
+            store: folder to be made; where it exists, it must be empty, or a store whose building was
+                broken off, which then goes on.
             encoder: a named pre-trained backbone, or an encoder folder such as the pipeline's
                 `models/encoder`; None for `efficientnet_lite0`, which works offline.
             same_picture: keep local features, so that the very same picture can be proven, some 36 kB a
                 picture.
+            indexes: approximate indexes to build beside those that the store chooses, such as `annoy`.
             urls: whether a query may be an address on the web.
             progress: see `Progress`.
             threads: that decode and describe pictures, and embed queries; None for one a processor.
@@ -164,31 +170,31 @@ class SearchEngine:
             raise RisError(f"{folder} is no folder; name the folder of the pictures.")
         identity, embedder, weights = choose(encoder)
         threads = threads or os.cpu_count() or 1
-        settings = Settings(same_picture=same_picture)
+        settings = Settings(same_picture=same_picture, indexes=_approximate(indexes))
         writing.build(Work(place, root, identity, embedder, settings, threads, progress), weights)
-        return cls(Committed(place), of_store(embedder), threads, urls)
+        return cls(StoreGallery(place), of_store(embedder), threads, urls)
 
     @classmethod
     def open(cls, store: str | Path, *, urls: bool = False, threads: int | None = None) -> Self:
-        """Open a store, or read-only the root of a project in which `dvc repro` was run.
+        """Open a store.
 
         Raises:
             DamagedError: it is damaged, of another format, or its encoder has changed.
-            RisError: there is no store, or the project's stages were not run.
+            RisError: there is no store.
         """
         place, threads = Path(store).absolute(), threads or os.cpu_count() or 1
         if not is_store(place):
             raise RisError(f"{store} holds no store; `ris build` makes one.")
-        if is_project(place):
-            return cls(*open_project(place), threads, urls)
-        snapshot = Committed(place)
-        return cls(snapshot, of_store(restore(snapshot.identity, snapshot.weights())), threads, urls)
+        gallery = StoreGallery(place)
+        file = place / WEIGHTS
+        weights = file.read_bytes() if file.is_file() else None
+        return cls(gallery, of_store(restore(gallery.identity, weights)), threads, urls)
 
     def close(self) -> None:
-        """Let go of the store's files; afterwards the engine is not used."""
+        """End its threads; afterwards the engine is not used."""
+        self._opened = None
         self._pool.shutdown()
         self._embedding.shutdown()
-        self._snapshot.close()
 
     def __enter__(self) -> Self:
         return self
@@ -204,9 +210,10 @@ class SearchEngine:
 
     def refresh(self) -> bool:
         """Take up what other processes committed since; return whether there was anything."""
-        if not isinstance(self._snapshot, Committed) or stamp(self.store) == self._snapshot.stamp:
+        commit = latest(self.store)
+        if commit == self._gallery.commit:
             return False
-        self._snapshot = Committed(self.store)
+        self._opened = StoreGallery(self.store, commit, self._gallery)
         return True
 
     # Written
@@ -226,7 +233,7 @@ class SearchEngine:
         """
         root = self.folder.resolve()
         chosen = []
-        for path in map(Path, paths):
+        for path in map(Path, arguments.texts("paths", paths)):
             inner = path.absolute().parent.resolve() / path.name
             if not inner.is_relative_to(root):
                 raise RisError(
@@ -250,7 +257,7 @@ class SearchEngine:
         """
         root = self.folder.resolve()
         chosen = []
-        for path in paths:
+        for path in arguments.texts("paths", paths):
             inner = root / path
             if not inner.is_relative_to(root):
                 raise NoSuchPictureError(f"{path} does not lie in {self.folder}, the folder of the store.")
@@ -291,6 +298,16 @@ class SearchEngine:
             waiting = False
             if change.added or change.changed or change.moved or change.removed or change.rejected:
                 yield change
+
+    def refit(self, *, progress: Progress | None = None) -> None:
+        """Fit the spaces to all that the store holds now, and leave out what no picture shows.
+
+        A store does so by itself where it has doubled since they were fitted.
+
+        Raises:
+            BusyError, ReadOnlyError: the store cannot be written now, or ever.
+        """
+        self._written(writing.fit_again(self._work(progress)))
 
     def set_columns(self, table: str | Path | pd.DataFrame) -> int:
         """Take a table of the user's own columns in place of any before it, to filter by.
@@ -345,12 +362,11 @@ class SearchEngine:
             NoSuchPictureError: the query is a row that the store does not hold.
             BadQueryError: another argument is not allowed.
         """
-        snapshot = self._snapshot
+        gallery = self._gallery
         check_k(k)
-        asked = self._asked(snapshot, query, box, where, prove=verify)
-        return similar(
-            snapshot, asked, k, index=index, max_distance=max_distance, collapse=collapse, prove=verify
-        )
+        prepared = self._prepared(gallery, query, box, prove=verify)
+        wanted = _wanted(k, index, max_distance, collapse, verify)
+        return similar(gallery, prepared, gallery.catalogue.mask(Filter.checked(where)), wanted)
 
     def find(
         self, query: Query, k: int = 10, *, where: Filter | None = None, box: Box | None = None
@@ -363,15 +379,15 @@ class SearchEngine:
         Raises:
             RisError: as `search`.
         """
-        snapshot = self._snapshot
+        gallery = self._gallery
         check_k(k)
-        allowed = _allowed(snapshot.catalogue.mask(where), _own(snapshot, query))
+        allowed, own = gallery.catalogue.mask(Filter.checked(where)), _own(gallery, query)
         image = self.read(query, box)
-        described = self._pool.submit(self._described, snapshot, image)
-        network = self._networks.views or self._networks.queries
+        described = self._pool.submit(self._described, gallery, image)
+        network = self._networks.queries
         pixels = [for_embedding(view, network.network) for view in query_views(image)]
         views = self._embedding.embed(network, pixels)
-        return same(snapshot, views, described.result(), k, allowed)
+        return same(gallery, views, Prepared(views[0], described.result(), own), k, allowed)
 
     def search_many(
         self,
@@ -390,22 +406,24 @@ class SearchEngine:
         Raises:
             RisError: as `search`; an unreadable picture ends it.
         """
-        snapshot = self._snapshot
+        gallery = self._gallery
         check_k(k)
+        wanted = _wanted(k, index, max_distance, collapse, verify)
+        queries = arguments.several("queries", queries)
         answer = partial(
-            similar, snapshot, k=k, index=index, max_distance=max_distance, collapse=collapse, prove=verify
+            similar, gallery, allowed=gallery.catalogue.mask(Filter.checked(where)), wanted=wanted
         )
-        mask = snapshot.catalogue.mask(where)
-        looks = ahead(self._pool, partial(self._look, snapshot, prove=verify), queries, lead=4 * BATCH)
+        read = partial(self._unembedded, gallery, prove=verify)
+        unembedded = in_order(self._pool, read, queries, lead=4 * BATCH)
         answers: list[list[Hit]] = []
-        while batch := list(islice(looks, BATCH)):
-            vectors = self._vectors([look.seen for look in batch])
-            owns = [_own(snapshot, query) for query in queries[len(answers) : len(answers) + len(batch)]]
-            asked = [
-                Asked(vector, look.features, _allowed(mask, own), own)
-                for vector, look, own in zip(vectors, batch, owns, strict=True)
+        while batch := list(islice(unembedded, BATCH)):
+            vectors = self._vectors([one.pixels for one in batch])
+            owns = [_own(gallery, query) for query in queries[len(answers) : len(answers) + len(batch)]]
+            prepared = [
+                Prepared(vector, one.features, own)
+                for vector, one, own in zip(vectors, batch, owns, strict=True)
             ]
-            answers += self._pool.map(answer, asked)
+            answers += self._pool.map(answer, prepared)
             if progress is not None:
                 progress("answering queries", len(answers), len(queries))
         return answers
@@ -413,18 +431,19 @@ class SearchEngine:
     def compare(
         self, query: Query, k: int = 10, *, where: Filter | None = None, box: Box | None = None
     ) -> dict[str, tuple[list[Hit], float]]:
-        """Ask every index the same: by its name the hits, not verified, and the milliseconds of the search.
+        """Search by every index: by its name the hits, not verified, and the milliseconds of the search.
 
         Embedding the query is not part of the time.
         """
-        snapshot = self._snapshot
+        gallery = self._gallery
         check_k(k)
-        asked = self._asked(snapshot, query, box, where, prove=False)
+        prepared = self._prepared(gallery, query, box, prove=False)
+        allowed = gallery.catalogue.mask(Filter.checked(where))
         answers = {}
-        for index in snapshot.indexes:
-            snapshot.prepare(index)
+        for index in gallery.indexes:
+            gallery.prepare(index)
             start = time.perf_counter()
-            hits = similar(snapshot, asked, k, index=index, max_distance=None, collapse=False, prove=False)
+            hits = similar(gallery, prepared, allowed, Wanted(k, index))
             answers[index] = hits, 1000 * (time.perf_counter() - start)
         return answers
 
@@ -434,19 +453,21 @@ class SearchEngine:
         Raises:
             RisError: the store keeps no local features.
         """
-        snapshot = self._snapshot
-        features, candidates = snapshot.features, snapshot.candidates
+        gallery = self._gallery
+        features = gallery.features
         if features is None:
             raise RisError(
                 f"{self.store} keeps no local features, so that nothing can be proven; build it with them."
             )
-        pictures = snapshot.catalogue.pictures
+        order = gallery.catalogue.by_path
+        pictures, contents = gallery.catalogue.pictures(order), gallery.shown[order]
         return find_duplicates(
             pictures,
-            snapshot.knn.vectors if candidates is None else candidates.whole.projected(),
-            snapshot.fingerprints,
+            contents,
+            gallery.near_duplicate_vectors(),
+            gallery.hashes,
             lambda one, others: prove(features[one], others, features),
-            snapshot.threshold.evidence,
+            gallery.threshold.evidence,
             lambda position: self.image(pictures[position].row),
             workers=self._threads,
             progress=progress,
@@ -456,48 +477,44 @@ class SearchEngine:
 
     def __len__(self) -> int:
         """How many pictures there are."""
-        return len(self._snapshot.catalogue)
+        return len(self._gallery.catalogue)
 
     @property
     def indexes(self) -> tuple[str, ...]:
         """Those of `INDEXES` that can be asked; a store without pictures has none."""
-        return self._snapshot.indexes
+        return self._gallery.indexes
 
     @property
     def store(self) -> Path:
-        """The store's or the project's folder."""
-        return self._snapshot.store
+        """The store's folder."""
+        return self._store
 
     @property
     def folder(self) -> Path:
         """The folder of pictures."""
-        return self._snapshot.folder
-
-    @property
-    def read_only(self) -> bool:
-        """Whether it can never be written: a project."""
-        return self._snapshot.read_only
+        return self._folder
 
     @property
     def generation(self) -> int:
         """Counts the committed changes of what is searched: a new one, a new number."""
-        return self._snapshot.generation
+        return self._gallery.generation
 
     def info(self) -> Info:
         """Tell all about the store."""
-        return self._snapshot.info()
+        return describe_store(self._gallery)
 
     def pictures(
         self, where: Filter | None = None, offset: int = 0, limit: int | None = None
     ) -> list[Picture]:
         """Return the pictures that a filter lets through, by path, from the offset-th (from 0) on."""
-        chosen = self._snapshot.catalogue.chosen(where)
-        end = None if limit is None else offset + limit
-        return [self._snapshot.catalogue.pictures[position] for position in chosen[offset:end]]
+        catalogue = self._gallery.catalogue
+        offset = arguments.whole("offset", offset, 0)
+        end = None if limit is None else offset + arguments.whole("limit", limit, 0)
+        return catalogue.pictures(catalogue.chosen(Filter.checked(where))[offset:end])
 
     def count(self, where: Filter | None = None) -> int:
         """Count the pictures that a filter lets through."""
-        return len(self._snapshot.catalogue.chosen(where))
+        return len(self._gallery.catalogue.chosen(Filter.checked(where)))
 
     def picture(self, row: int) -> Picture:
         """Return the picture of a row.
@@ -505,25 +522,25 @@ class SearchEngine:
         Raises:
             NoSuchPictureError: there is none.
         """
-        catalogue = self._snapshot.catalogue
-        return catalogue.pictures[catalogue.position(row)]
+        catalogue = self._gallery.catalogue
+        return catalogue.pictures([catalogue.position(row)])[0]
 
     def labels(self) -> dict[str, int]:
         """Return the labels, sorted, and how many pictures have them."""
-        return self._snapshot.catalogue.labels()
+        return self._gallery.catalogue.labels()
 
     def folders(self) -> list[str]:
         """Return every folder that holds pictures at any depth, sorted, without the top one."""
-        return self._snapshot.catalogue.folders()
+        return self._gallery.catalogue.folders()
 
     def columns(self) -> dict[str, list[str]]:
         """Return the user's own columns and the values that occur in each, sorted."""
-        columns = self._snapshot.catalogue.columns
-        return {name: sorted(values) for name, values in columns.items()}
+        catalogue = self._gallery.catalogue
+        return {name: catalogue.values(name) for name in catalogue.columns}
 
     def rejected(self) -> list[Rejected]:
         """Return the files of the folder that are not in the store, and why, by path."""
-        return list(self._snapshot.rejected)
+        return list(self._gallery.rejected)
 
     def file(self, row: int) -> Path:
         """Return where a picture's file lies: an absolute path, for sure inside the folder.
@@ -550,7 +567,7 @@ class SearchEngine:
             NoSuchPictureError: see `file`.
             UnreadableImage: the file has changed and is no picture any more.
         """
-        image = read_image(self.file(row), self._snapshot.settings.max_pixels, side)
+        image = read_image(self.file(row), self._gallery.settings.max_pixels, side)
         if side is not None:
             image.thumbnail((side, side))
         return image
@@ -561,9 +578,10 @@ class SearchEngine:
         Raises:
             RisError: as `search`.
         """
-        draft = drafted(self._snapshot.network, self._snapshot.settings) if box is None else None
+        settings = self._gallery.settings
+        draft = decoded_side(self._gallery.network, settings) if box is None else None
         if is_row(query):
-            image = read_image(self.file(query), self._snapshot.settings.max_pixels, draft)
+            image = read_image(self.file(query), settings.max_pixels, draft)
         else:
             image = read_query(query, self.max_pixels, draft, self._urls)
         return part(image, box)
@@ -577,25 +595,41 @@ class SearchEngine:
         the store until the pictures change by more than a tenth; new ones are placed near their neighbours
         until then.
         """
-        snapshot = self._snapshot
-        return snapshot.catalogue.rows(), self._places(snapshot, progress)
+        gallery = self._gallery
+        order = gallery.catalogue.by_path
+        return gallery.catalogue.rows[order], self._places(gallery, progress)[order]
 
     def place(self, query: Query, box: Box | None = None) -> tuple[float, float]:
         """Return about where a picture belongs on the map: near its nearest neighbours."""
-        snapshot = self._snapshot
-        places = self._places(snapshot, None)
-        if not len(places):
+        gallery = self._gallery
+        laid_out = self._places(gallery, None)
+        if not len(laid_out):
             raise RisError(f"{self.store} has no pictures, and so no map.")
-        asked = self._asked(snapshot, query, box, None, prove=False)
-        distances, positions = snapshot.nearest("knn", asked.vector, embedding_map.NEIGHBOURS, asked.allowed)
-        x, y = embedding_map.among(distances[None], places[positions][None])[0].tolist()
+        prepared = self._prepared(gallery, query, box, prove=False)
+        distances, positions = gallery.nearest(
+            "knn", prepared.vector, embedding_map.NEIGHBOURS, None, prepared.without
+        )
+        x, y = embedding_map.among(distances[None], laid_out[positions][None])[0].tolist()
         return x, y
 
     # Checked, taken out
 
     def verify(self) -> list[str]:
         """Check every checksum and line of the store; return what is wrong, each a sentence."""
-        return project_problems(self.store) if self.read_only else problems(self.store)
+        return problems(self.store)
+
+    def recall(self) -> dict[str, float]:
+        """Measure, on a sample of its own pictures, what `auto` finds of the ten that are nearest.
+
+        Returns:
+            The mean share, by the share of pictures that a random filter lets through: `1`, `0.05`, `0.005`.
+
+        Raises:
+            RisError: there are no pictures.
+        """
+        if not len(self):
+            raise RisError(f"{self.store} has no pictures, and so no recall.")
+        return recall_now(self._gallery)
 
     def export(self, folder: str | Path, *, progress: Progress | None = None) -> None:
         """Write all there is for other programs, TensorBoard's projector among them; see `ris.store.export`.
@@ -603,12 +637,13 @@ class SearchEngine:
         Raises:
             RisError: the folder exists and is not empty, or cannot be written.
         """
-        snapshot = self._snapshot
-        pictures = snapshot.catalogue.pictures
+        gallery = self._gallery
+        order = gallery.catalogue.by_path
+        pictures = gallery.catalogue.pictures(order)
         export(
             Path(folder),
             pictures,
-            snapshot.knn.vectors,
+            gallery.vectors()[gallery.shown[order]],
             lambda position: self.image(pictures[position].row, THUMBNAIL),
             workers=self._threads,
             progress=progress,
@@ -616,8 +651,9 @@ class SearchEngine:
 
     def vectors(self) -> tuple[Rows, Vectors]:
         """Return the rows (n,) of all pictures, by path, and the encoder's vectors (n, D) of them."""
-        snapshot = self._snapshot
-        return snapshot.catalogue.rows(), snapshot.knn.vectors
+        gallery = self._gallery
+        order = gallery.catalogue.by_path
+        return gallery.catalogue.rows[order], gallery.vectors()[gallery.shown[order]]
 
     def nearest(
         self, vectors: Vectors, k: int, index: str = "auto", without: Sequence[Rows] | None = None
@@ -639,92 +675,115 @@ class SearchEngine:
             NoSuchPictureError: the store does not hold a row of `without`.
             RisError: the vectors have another dimension or hold a NaN.
         """
-        snapshot = self._snapshot
+        gallery = self._gallery
         check_k(k)
-        vectors = checked(vectors, "queries", snapshot.network.dimension)
-        mask, rows = snapshot.catalogue.mask(None), snapshot.catalogue.rows()
+        vectors = checked(vectors, "queries", gallery.network.dimension)
+        rows = gallery.catalogue.rows
         shape = len(vectors), min(k, len(rows))
         distances, found = np.full(shape, np.inf, np.float32), np.full(shape, -1, np.int64)
         for i, vector in enumerate(vectors):
             own = NO_PICTURES
             if without is not None:
-                own = np.array([snapshot.catalogue.position(int(row)) for row in without[i]], np.int64)
-            near, positions = snapshot.nearest(index, vector, k, _allowed(mask, own), own)
+                own = np.array([gallery.catalogue.position(int(row)) for row in without[i]], np.int64)
+            near, positions = gallery.nearest(index, vector, k, None, own)
             distances[i, : len(near)], found[i, : len(near)] = near, rows[positions]
         return distances, found
 
     # Inside
 
+    @property
+    def _gallery(self) -> StoreGallery:
+        """What is searched now.
+
+        Raises:
+            RisError: the engine was closed.
+        """
+        if self._opened is None:
+            raise RisError("The engine was closed; open the store again.")
+        return self._opened
+
     def _work(self, progress: Progress | None) -> Work:
-        snapshot, embedder = self._snapshot, self._networks.writes
-        if not isinstance(snapshot, Committed) or embedder is None:
-            raise ReadOnlyError(f"{self.store} is a project, which `dvc repro` makes; it is only read.")
+        gallery, embedder = self._gallery, self._networks.writes
         return Work(
-            self.store,
-            self.folder,
-            snapshot.identity,
-            embedder,
-            snapshot.settings,
-            self._threads,
-            progress,
+            self.store, self.folder, gallery.identity, embedder, gallery.settings, self._threads, progress
         )
 
     def _written(self, result: Result) -> Result:
         self.refresh()
         return result
 
-    def _places(self, snapshot: Snapshot, progress: Progress | None) -> npt.NDArray[np.float32]:
-        """Return the map of a snapshot, computed once."""
-        mapped, places = self._map
-        if mapped is not snapshot:
-            places = snapshot.map(progress)
-            self._map = snapshot, places
-        return places
+    def _places(self, gallery: StoreGallery, progress: Progress | None) -> npt.NDArray[np.float32]:
+        """Return the map of a gallery, (n, 2) by position, computed once."""
+        mapped, laid_out = self._map
+        if mapped is not gallery:
+            laid_out = places(gallery, progress)
+            self._map = gallery, laid_out
+        return laid_out
 
-    def _asked(
-        self, snapshot: Snapshot, query: Query, box: Box | None, where: Filter | None, prove: bool
-    ) -> Asked:
-        """Look at a query, at its points beside the network."""
-        own = _own(snapshot, query)
-        allowed = _allowed(snapshot.catalogue.mask(where), own)
+    def _prepared(self, gallery: StoreGallery, query: Query, box: Box | None, prove: bool) -> Prepared:
+        """Embed a query, and describe its points beside the network."""
+        own = _own(gallery, query)
         if is_row(query) and box is None:
-            look = self._look(snapshot, query, prove)
-            return Asked(self._vectors([look.seen])[0], look.features, allowed, own)
+            unembedded = self._unembedded(gallery, query, prove)
+            return Prepared(self._vectors([unembedded.pixels])[0], unembedded.features, own)
         image = self.read(query, box)
-        described = self._pool.submit(self._described, snapshot, image) if prove else None
-        (vector,) = self._vectors([for_embedding(image, snapshot.network)])
-        return Asked(vector, described.result() if described else None, allowed, own)
+        described = self._pool.submit(self._described, gallery, image) if prove else None
+        (vector,) = self._vectors([for_embedding(image, gallery.network)])
+        return Prepared(vector, described.result() if described else None, own)
 
-    def _look(self, snapshot: Snapshot, query: Query, prove: bool) -> _Look:
-        """Look at a whole query, in one thread; of its own pictures the store knows all."""
+    def _unembedded(self, gallery: StoreGallery, query: Query, prove: bool) -> _Unembedded:
+        """Read a whole query, in one thread; of its own pictures the store knows all."""
         if is_row(query):
-            position = snapshot.catalogue.position(query)
-            known = snapshot.features[position] if prove and snapshot.features is not None else None
-            return _Look(snapshot.knn.vectors[position], known)
+            content = gallery.shown[gallery.catalogue.position(query)]
+            known = gallery.features[content] if prove and gallery.features is not None else None
+            return _Unembedded(gallery.vectors(np.array([content]))[0], known)
         image = self.read(query)
-        described = self._described(snapshot, image) if prove else None
-        return _Look(for_embedding(image, snapshot.network), described)
+        described = self._described(gallery, image) if prove else None
+        return _Unembedded(for_embedding(image, gallery.network), described)
 
-    def _vectors(self, seen: Sequence[Tensor | Vectors]) -> list[Vectors]:
+    def _vectors(self, prepared: Sequence[Tensor | Vectors]) -> list[Vectors]:
         """Embed what is not embedded yet."""
-        pixels = [one for one in seen if isinstance(one, Tensor)]
+        pixels = [one for one in prepared if isinstance(one, Tensor)]
         network = self._networks.queries
         fresh = iter(self._embedding.embed(network, pixels) if pixels else ())
-        return [next(fresh) if isinstance(one, Tensor) else one for one in seen]
+        return [next(fresh) if isinstance(one, Tensor) else one for one in prepared]
 
-    def _described(self, snapshot: Snapshot, image: Image.Image) -> LocalFeatures | None:
-        if snapshot.features is None:
+    def _described(self, gallery: StoreGallery, image: Image.Image) -> LocalFeatures | None:
+        if gallery.features is None:
             return None
-        return describe(image, snapshot.settings.query_features, snapshot.settings.side)
+        return describe(image, gallery.settings.query_features, gallery.settings.side)
 
 
-def _own(snapshot: Snapshot, query: Query) -> Positions:
+def _wanted(k: int, index: str, max_distance: float | None, collapse: bool, verify: bool) -> Wanted:
+    """Return what is wanted of a search.
+
+    Raises:
+        BadQueryError: an argument is not allowed.
+    """
+    return Wanted(
+        k,
+        arguments.text("index", index),
+        None if max_distance is None else arguments.number("max_distance", max_distance, 0),
+        arguments.flag("collapse", collapse),
+        prove=arguments.flag("verify", verify),
+    )
+
+
+def _own(gallery: StoreGallery, query: Query) -> Positions:
     """Return the position (1,) of a query that is a picture of the store, (0,) of another."""
-    return np.array([snapshot.catalogue.position(query)]) if is_row(query) else NO_PICTURES
+    return np.array([gallery.catalogue.position(query)]) if is_row(query) else NO_PICTURES
 
 
-def _allowed(mask: Mask, own: Positions) -> Mask:
-    """Return which pictures count (n,), of those that a filter lets through: a row does not find itself."""
-    allowed = mask.copy()
-    allowed[own] = False
-    return allowed
+def _approximate(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the approximate indexes that are wanted of a store.
+
+    Raises:
+        RisError: there is no such one.
+    """
+    known = [kind.name for kind in REGISTRY.values() if not kind.index.exact and kind.name != PARTITIONED]
+    for name in names:
+        if name not in known:
+            raise RisError(
+                f"{name} is no index that a store can have beside its own; name one of {', '.join(known)}."
+            )
+    return tuple(dict.fromkeys(names))

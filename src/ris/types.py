@@ -9,11 +9,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from ris import arguments
+from ris.errors import BadQueryError as BadQueryError
 from ris.errors import RisError
 
 Query: TypeAlias = str | Path | bytes | Image.Image | npt.NDArray[np.uint8] | int
-"""A picture to search with: a file's path, a file's bytes, a PIL image, pixels (h, w, 3), the row of one of
-the store's own, or, where URLs were switched on, an address."""
+"""A picture to search with: a file's path, a file's bytes, a PIL image, pixels (h, w, 3) in the order red,
+green, blue (OpenCV's are blue first: give `pixels[..., ::-1]`), the row of one of the store's own, or, where
+URLs were switched on, an address."""
 Box: TypeAlias = tuple[float, float, float, float]
 """Left, top, right and bottom of a part of a picture, as shares of its width and height, from 0 to 1."""
 Progress: TypeAlias = Callable[[str, int, int], None]
@@ -117,9 +120,38 @@ class Filter:
     """Values of the user's own columns, see `SearchEngine.set_columns`."""
 
     def __post_init__(self) -> None:
-        """Take a folder for what it names, however it is written."""
-        plain = tuple("/".join(PurePosixPath(folder).parts) for folder in self.folders)
-        object.__setattr__(self, "folders", plain)
+        """Check what is given, and take a folder for what it names, however it is written.
+
+        Raises:
+            BadQueryError: a value is of another type, or no finite number.
+        """
+        folders = arguments.texts("folders", self.folders)
+        checked: dict[str, object] = {
+            "labels": arguments.texts("labels", self.labels),
+            "folders": tuple("/".join(PurePosixPath(folder).parts) for folder in folders),
+            "columns": arguments.columns("columns", self.columns),
+        }
+        for name in ("min_bytes", "max_bytes", "min_side"):
+            value = getattr(self, name)
+            checked[name] = None if value is None else arguments.whole(name, value, 0)
+        for name in ("modified_after", "modified_before"):
+            value = getattr(self, name)
+            checked[name] = None if value is None else arguments.number(name, value)
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+
+    @staticmethod
+    def checked(where: object) -> "Filter | None":
+        """Take a filter or None.
+
+        Raises:
+            BadQueryError: it is something else.
+        """
+        if where is not None and not isinstance(where, Filter):
+            raise BadQueryError(
+                f"where is of type {type(where).__name__}; give a Filter, such as Filter(labels=('cats',))."
+            )
+        return where
 
 
 @dataclass(frozen=True)
@@ -182,22 +214,28 @@ class Info:
     bytes: int
     """On disk."""
     format: int
-    """Version of the store's format; 0 for a project."""
+    """Version of the store's format."""
     generation: int
     """Counts the committed changes."""
-    read_only: bool
+    auto: str
+    """The index that `auto` stands for, and why."""
+    space_version: int | None
+    """Counts how often the spaces were fitted; None where there are none yet."""
+    space_fitted_to: int | None
+    """How many contents they were last fitted to."""
+    recall: dict[str, float] | None
+    """recall@10 of the approximate index against exact search, measured on the store's own vectors: `all`,
+    and by the share of pictures that a random filter lets through; None where `auto` is exact."""
+    unread: int | None
+    """Files that a build which was broken off has still to read; None where it ended."""
 
 
 class NoSuchPictureError(RisError):
     """The store holds no such row or path, or the picture's file is not there any more."""
 
 
-class BadQueryError(RisError):
-    """An argument is not of those that are allowed."""
-
-
 class ReadOnlyError(RisError):
-    """The store cannot be written: it is a project's, or its folder does not allow it."""
+    """The store cannot be written: its folder does not allow it."""
 
 
 class BusyError(RisError):

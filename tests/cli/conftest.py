@@ -83,6 +83,14 @@ def store(photos: Path) -> Path:
     return photos.with_suffix(".ris")
 
 
+@pytest.fixture(scope="session")
+def with_annoy(ris: Ris, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of `photos` that has ANNOY beside its own indexes, only to be read."""
+    store = tmp_path_factory.mktemp("annoy") / "photos.ris"
+    assert ris("build", photos, store, "--index", "annoy", "--index", "annoy_pca").code == 0
+    return store
+
+
 @pytest.fixture
 def own(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with `photos` and `photos.ris` of its own, entered."""

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from ris.cli.progress import bars
 from ris.engine import SearchEngine
-from ris.store.database import LOCK
+from ris.store.commits import LOCK
 
 Draw = Callable[..., Any]
 
@@ -180,3 +180,42 @@ def test_nothing_is_told_where_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     with bars() as tell:
         assert tell is None
+
+
+def with_closed(streams: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the command from a shell that closes streams before, such as `<&-`."""
+    script = f'exec "$0" -m ris.cli "$@" {streams}'
+    whole = ["sh", "-c", script, sys.executable, *map(str, arguments)]
+    return subprocess.run(whole, capture_output=True, text=True, check=False)
+
+
+def test_a_closed_stdin_is_told_in_a_sentence(store: Path, query: Path) -> None:
+    ended = with_closed("<&-", "find", store, "-", query, "--json")
+    assert ended.returncode == 1
+    assert re.fullmatch(r"error: Nothing can be read from stdin, .*\n", ended.stderr)
+    failed, found = json.loads(ended.stdout)
+    assert failed == {"query": "-", "error": ended.stderr.removeprefix("error: ").rstrip()}
+    assert found["here"] is True
+
+
+def test_what_goes_to_a_closed_output_is_lost(store: Path, query: Path) -> None:
+    assert with_closed(">&-", "find", store, query).returncode == 0
+    ended = with_closed(">&- 2>&-", "find", store, "nothing.jpg")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", "")
+
+
+@pytest.mark.parametrize("command", ["search", "find"])
+def test_answers_come_before_the_next_pictures_are_read(
+    store: Path, query: Path, tmp_path: Path, command: str
+) -> None:
+    late = tmp_path / "late.jpg"
+    os.mkfifo(late)
+    running = started(command, store, *[query] * 8, late, "--json")
+    assert running.stdout
+    # Until someone writes into the pipe, the last picture cannot be read.
+    seen = os.read(running.stdout.fileno(), 100)
+    assert seen.startswith(b'[{"query": ')
+    late.write_bytes(query.read_bytes())
+    rest, err = running.communicate()
+    assert (running.returncode, err) == (0, "")
+    assert len(json.loads(seen.decode() + rest)) == 9

@@ -51,7 +51,7 @@ def test_search_as_json_is_what_the_engine_answers(
 @pytest.mark.parametrize(
     ("options", "settings"),
     [
-        (["--index", "annoy_pca", "--no-verify"], {"index": "annoy_pca", "verify": False}),
+        (["--index", "reranked", "--no-verify"], {"index": "reranked", "verify": False}),
         (["--max-distance", "1.1"], {"max_distance": 1.1}),
         (["--collapse"], {"collapse": True}),
         (["--box", "0.1", "0.2", "0.6", "1"], {"box": (0.1, 0.2, 0.6, 1.0)}),
@@ -215,7 +215,9 @@ def test_a_picture_whose_file_is_gone_is_an_empty_square(ris: Ris, own: Path, qu
         (["--where", "owner"], "COLUMN=VALUE"),
         (["--output", "sheet.pdf"], ".html or .png"),
         (["--after", "yesterday"], "--after"),
+        (["--before", "0001-01-01"], "after the year 1"),
         (["--nonsense"], "--nonsense"),
+        (["--max-distance", "nan"], "--max-distance"),
     ],
 )
 def test_wrong_usage_ends_with_2(ris: Ris, store: Path, query: Path, arguments: list[str], told: str) -> None:
@@ -251,3 +253,101 @@ def test_a_sheet_that_cannot_be_written_is_told(ris: Ris, store: Path, query: Pa
     assert ended.code == 1
     assert ended.err.startswith("error: ")
     assert ended.err.count("\n") == 1
+
+
+@pytest.fixture
+def incoming(query: Path, stranger: Path, tmp_path: Path) -> list[Path]:
+    """Pictures of which some are none: a text, a cut one, one that is not there, a folder, an empty file."""
+    (tmp_path / "text.jpg").write_text("No picture.")
+    (tmp_path / "cut.jpg").write_bytes(query.read_bytes()[:-300])
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    (tmp_path / "folder.jpg").mkdir()
+    bad = [tmp_path / f"{name}.jpg" for name in ("text", "cut", "gone", "folder", "empty")]
+    return [bad[0], query, stranger, bad[1], bad[2], query, stranger, bad[3], query, bad[4], stranger]
+
+
+@pytest.mark.parametrize("options", [[], ["--box", "0", "0", "0.9", "1"]])
+def test_each_of_many_pictures_has_its_own_answer(
+    ris: Ris, store: Path, incoming: list[Path], query: Path, stranger: Path, options: list[str]
+) -> None:
+    good = {str(query), str(stranger)}
+    alone: dict[str, Any] = {}
+    for command in ("search", "find"):
+        for one in good:
+            (alone[one],) = ris(command, store, one, "-k", 3, "--json", *options).json
+        ended = ris(command, store, *incoming, "-k", 3, "--json", *options)
+        assert ended.code == 1
+        assert [entry["query"] for entry in ended.json] == [str(one) for one in incoming]
+        sentences = ended.err.splitlines()
+        assert len(sentences) == 5
+        for entry in ended.json:
+            if entry["query"] in good:
+                assert entry == alone[entry["query"]]
+            else:
+                assert set(entry) == {"query", "error"}
+                assert entry["query"] in entry["error"]
+                assert f"error: {entry['error']}" == sentences.pop(0)
+
+
+def test_the_readable_ones_of_many_are_printed_and_shown(
+    ris: Ris, store: Path, incoming: list[Path], query: Path, stranger: Path, tmp_path: Path
+) -> None:
+    sheet = tmp_path / "sheet.html"
+    ended = ris("find", store, *incoming, "-k", 1, "-o", sheet)
+    assert ended.code == 1
+    assert ended.err.count("error: ") == 5
+    headings = [line for line in ended.out.splitlines() if " here" in line]
+    assert headings == [
+        f"{one} is here: cactus/image_0001.jpg" if one == query else f"{one} is not here."
+        for one in incoming
+        if one in (query, stranger)
+    ]
+    assert sheet.read_text().count("<h2>") == 6
+
+
+def test_a_filter_that_cannot_be_is_told_once(ris: Ris, store: Path, query: Path) -> None:
+    for command in ("search", "find"):
+        ended = ris(command, store, query, query, "--where", "owner=Ada", "--json")
+        assert (ended.code, ended.out) == (1, "")
+        assert ended.err.count("\n") == 1
+
+
+def test_a_row_does_not_find_itself_in_a_part_of_it_or_among_others(
+    ris: Ris, store: Path, query: Path
+) -> None:
+    answers = ris("search", store, "row:3", query, "row:4", "--json", "-k", 50).json
+    boxed = ris(
+        "search", store, "row:3", query, "row:4", "--json", "-k", 50, "--box", "0", "0", "1", "0.9"
+    ).json
+    for found in (answers, boxed):
+        rows = [{hit["picture"]["row"] for hit in one["hits"]} for one in found]
+        assert [len(one) for one in rows] == [21, 22, 21]
+        assert 3 not in rows[0]
+        assert 4 not in rows[2]
+
+
+def test_what_comes_from_stdin_is_named(ris: Ris, store: Path) -> None:
+    for content in (b"", b"No picture."):
+        ended = ris("find", store, "-", stdin=content)
+        assert (ended.code, ended.out) == (1, "")
+        assert ended.err.startswith("error: What came from stdin cannot be used as a picture: ")
+
+
+def test_no_control_character_of_an_argument_is_printed(ris: Ris, store: Path, query: Path) -> None:
+    odd = "\x1b[31mred\x07\x9b"
+    for arguments in (
+        ("search", store, f"row:{odd}"),
+        ("search", store, query, f"--{odd}"),
+        ("search", store, query, "--index", odd),
+        ("search", store, query, "--box", "0", "0", "1", odd),
+        (odd,),
+        (f"--{odd}",),
+        ("info", odd),
+        ("find", store, f"{odd}.jpg"),
+        ("find", store, f"{odd}.jpg", "--json"),
+        ("search", store, query, "--where", f"{odd}=1"),
+        ("build", odd, odd),
+    ):
+        ended = ris(*arguments)
+        assert ended.code in (1, 2)
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", ended.out + ended.err), arguments

@@ -1,45 +1,16 @@
-"""What is stored comes back, and nothing damaged or foreign does."""
+"""Points and descriptors are those of RootSIFT, and packing loses no more than it says."""
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from ris.artifacts import checksum
-from ris.copies.local_features import (
-    FILES,
-    STEP,
-    LocalFeatureStore,
-    describe,
-    pack,
-    root_sift,
-    thumbnail,
-    unpack,
-)
-from ris.copies.perceptual_hash import fingerprint
+from ris.copies.local_features import STEP, decode, describe, encode, pack, root_sift, thumbnail, unpack
 from ris.errors import RisError
 
 Draw = Callable[..., Image.Image]
-
-
-def written(folder: Path, files: list[Path], workers: int = 1, n_features: int = 50) -> Path:
-    LocalFeatureStore.write(
-        folder, files, "sha256:1", n_features=n_features, side=320, max_pixels=10**6, workers=workers
-    )
-    return folder
-
-
-@pytest.fixture
-def files(tmp_path: Path, texture: Draw) -> list[Path]:
-    pictures = [texture(1), Image.new("RGB", (60, 40), "grey"), texture(2, 600, 450), texture(3, 60, 45)]
-    paths = [tmp_path / f"{number}.png" for number in range(len(pictures))]
-    for path, picture in zip(paths, pictures, strict=True):
-        picture.save(path)
-    return paths
 
 
 def test_descriptors_are_root_sift_of_the_strongest_points(texture: Draw) -> None:
@@ -85,65 +56,19 @@ def test_packing_rounds_to_levels_and_clips() -> None:
     assert pack(values).shape == (2, 64)
 
 
-def test_the_store_holds_what_was_described(tmp_path: Path, files: list[Path]) -> None:
-    store = LocalFeatureStore.open(written(tmp_path / "store", files), "sha256:1")
-    assert (len(store), store.n_features, store.side) == (4, 50, 320)
-    assert isinstance(store.descriptors, np.memmap)
-    for row, path in enumerate(files):
-        features, stored = describe(Image.open(path), 50, 320), store[row]
-        assert stored.size == features.size
-        np.testing.assert_allclose(stored.points, features.points, atol=0.006)  # 600 pixels / 2**16 / 2
-        np.testing.assert_array_equal(stored.descriptors, unpack(pack(features.descriptors)))
-        np.testing.assert_array_equal(stored.grey, thumbnail(features.grey))
-        assert store.fingerprints[row] == fingerprint(stored.grey)
-    assert store.counts.tolist()[:3] == [50, 0, 50]
+@pytest.mark.parametrize(("seed", "width", "height"), [(1, 240, 180), (2, 600, 450), (3, 60, 45)])
+def test_what_was_packed_comes_back_rounded(texture: Draw, seed: int, width: int, height: int) -> None:
+    features = describe(texture(seed, width, height), 400, 640)
+    packed = encode(features)
+    assert len(packed) <= 400 * 68 + 96 * 96 + 16
+    kept = decode(packed)
+    assert kept.size == features.size
+    np.testing.assert_allclose(kept.points, features.points, atol=width / 2**16)
+    np.testing.assert_array_equal(kept.descriptors, unpack(pack(features.descriptors)))
+    np.testing.assert_array_equal(kept.grey, thumbnail(features.grey))
 
 
-def test_the_store_is_compact(tmp_path: Path, files: list[Path]) -> None:
-    folder = written(tmp_path / "store", files * 3, n_features=400)
-    arrays = sum((folder / name).stat().st_size for name in FILES)
-    assert arrays == 6 * 128 + 12 * (400 * 68 + 12 + 96 * 96 + 8)  # six headers of .npy
-    assert LocalFeatureStore.open(folder, "sha256:1").nbytes == arrays - 6 * 128
-
-
-def test_the_number_of_workers_changes_no_byte(tmp_path: Path, files: list[Path]) -> None:
-    one, three = written(tmp_path / "one", files, 1), written(tmp_path / "three", files, 3)
-    for name in (*FILES, "local_features.json"):
-        assert (one / name).read_bytes() == (three / name).read_bytes()
-
-
-def test_a_file_that_cannot_be_read_leaves_no_store(tmp_path: Path, files: list[Path]) -> None:
-    files[2].write_bytes(b"no picture")
-    with pytest.raises(RisError, match=r"2\.png cannot be used as a picture"):
-        written(tmp_path / "store", files)
-    assert not (tmp_path / "store").exists()
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_damage_is_refused(tmp_path: Path, files: list[Path], name: str) -> None:
-    folder = written(tmp_path / "store", files)
-    data = bytearray((folder / name).read_bytes())
-    data[-1] ^= 1
-    (folder / name).write_bytes(data)
-    with pytest.raises(RisError, match=f"{name} is missing or damaged"):
-        LocalFeatureStore.open(folder, "sha256:1")
-    (folder / name).unlink()
-    with pytest.raises(RisError, match=f"{name} is missing or damaged"):
-        LocalFeatureStore.open(folder, "sha256:1")
-
-
-def test_what_is_foreign_is_refused(tmp_path: Path, files: list[Path]) -> None:
-    folder = written(tmp_path / "store", files)
-    with pytest.raises(RisError, match="another catalog than the present one"):
-        LocalFeatureStore.open(folder, "sha256:2")
-    manifest = folder / "local_features.json"
-    content = json.loads(manifest.read_text())
-    assert content["files"]["counts.npy"] == checksum(folder / "counts.npy")
-    manifest.write_text(json.dumps({**content, "format": 99}))
-    with pytest.raises(RisError, match="has format 99, not 2"):
-        LocalFeatureStore.open(folder, "sha256:1")
-    manifest.write_text(json.dumps({**content, "side": "wide"}))
-    with pytest.raises(RisError, match="is damaged"):
-        LocalFeatureStore.open(folder, "sha256:1")
-    with pytest.raises(RisError, match="is missing"):
-        LocalFeatureStore.open(tmp_path / "nowhere", "sha256:1")
+@pytest.mark.parametrize("length", [0, 5, 15, 100, -1])
+def test_what_is_cut_short_is_refused(texture: Draw, length: int) -> None:
+    with pytest.raises(RisError, match="Local features are damaged"):
+        decode(encode(describe(texture(1), 50, 320))[:length])

@@ -9,8 +9,9 @@ from PIL import Image
 
 from ris.copies.agreement import evidence
 from ris.copies.edits import STRENGTHS, apply, generator
-from ris.copies.local_features import LocalFeatureStore, describe, mirrored_descriptors
+from ris.copies.local_features import describe, mirrored_descriptors
 from ris.copies.verification import outline, verify
+from ris.lab.local_features import CatalogFeatures
 
 Draw = Callable[..., Image.Image]
 TRUE = 3
@@ -18,20 +19,20 @@ TRUE = 3
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory, texture: Draw) -> LocalFeatureStore:
+def store(tmp_path_factory: pytest.TempPathFactory, texture: Draw) -> CatalogFeatures:
     folder = tmp_path_factory.mktemp("store")
     files = [folder / f"{number}.png" for number in range(7)]
     Image.new("RGB", (240, 180), "grey").save(files[0])
     for number, file in enumerate(files[1:], 1):
         texture(number).save(file)
-    LocalFeatureStore.write(
+    CatalogFeatures.write(
         folder / "store", files, "sha256:1", n_features=400, side=640, max_pixels=10**6, workers=1
     )
-    return LocalFeatureStore.open(folder / "store", "sha256:1")
+    return CatalogFeatures.open(folder / "store", "sha256:1")
 
 
 @pytest.mark.parametrize("name", STRENGTHS)
-def test_an_edited_picture_is_found_where_it_lies(store: LocalFeatureStore, texture: Draw, name: str) -> None:
+def test_an_edited_picture_is_found_where_it_lies(store: CatalogFeatures, texture: Draw, name: str) -> None:
     others = [texture(seed) for seed in (21, 22, 23)]
     edited, matrix = apply(name, texture(TRUE), generator(name, TRUE, 0), None, others)
     found = verify(describe(edited, 1000, 640), range(len(store)), store)
@@ -45,7 +46,7 @@ def test_an_edited_picture_is_found_where_it_lies(store: LocalFeatureStore, text
     np.testing.assert_allclose(outline(found[0].matrix, edited.size), found[0].outline)
 
 
-def test_a_mirrored_and_turned_crop(store: LocalFeatureStore, texture: Draw) -> None:
+def test_a_mirrored_and_turned_crop(store: CatalogFeatures, texture: Draw) -> None:
     query = texture(TRUE).crop((60, 30, 200, 150)).transpose(Image.Transpose.TRANSPOSE)
     best = verify(describe(query, 400, 640), [TRUE], store)[0]
     assert best.mirrored
@@ -55,7 +56,7 @@ def test_a_mirrored_and_turned_crop(store: LocalFeatureStore, texture: Draw) -> 
 
 
 def test_most_evidence_comes_first_and_what_is_not_found_is_not_there(
-    store: LocalFeatureStore, texture: Draw
+    store: CatalogFeatures, texture: Draw
 ) -> None:
     query = texture(5)
     query.paste(texture(2).crop((0, 0, 90, 180)), (0, 0))
@@ -66,7 +67,7 @@ def test_most_evidence_comes_first_and_what_is_not_found_is_not_there(
     assert max((one.inliers for one in found[2:]), default=0) < 8
 
 
-def test_the_answer_is_repeatable(store: LocalFeatureStore, texture: Draw) -> None:
+def test_the_answer_is_repeatable(store: CatalogFeatures, texture: Draw) -> None:
     query = describe(texture(TRUE).resize((120, 90)), 400, 640)
     one, other = (verify(query, [0, TRUE], store)[0] for _ in range(2))
     assert one.inliers == other.inliers
@@ -84,25 +85,23 @@ def test_the_answer_is_repeatable(store: LocalFeatureStore, texture: Draw) -> No
     ],
     ids=["one colour", "gradient", "one pixel", "eight pixels", "very wide"],
 )
-def test_without_texture_nothing_is_found(store: LocalFeatureStore, query: Image.Image) -> None:
+def test_without_texture_nothing_is_found(store: CatalogFeatures, query: Image.Image) -> None:
     assert verify(describe(query, 400, 640), range(len(store)), store) == []
 
 
 @pytest.mark.parametrize("size", [(8, 8), (20_000, 50)])
-def test_textured_but_of_a_useless_size(
-    store: LocalFeatureStore, texture: Draw, size: tuple[int, int]
-) -> None:
+def test_textured_but_of_a_useless_size(store: CatalogFeatures, texture: Draw, size: tuple[int, int]) -> None:
     found = verify(describe(texture(TRUE).resize(size), 400, 640), range(len(store)), store)
     assert all(one.inliers < 8 for one in found)
 
 
-def test_no_candidates(store: LocalFeatureStore, texture: Draw) -> None:
+def test_no_candidates(store: CatalogFeatures, texture: Draw) -> None:
     assert verify(describe(texture(TRUE), 400, 640), [], store) == []
     assert verify(describe(texture(6), 400, 640), [-1, -1], store) == []
 
 
 @pytest.mark.parametrize("width", [20, 800])
-def test_an_absurd_stretch_is_refused(store: LocalFeatureStore, texture: Draw, width: int) -> None:
+def test_an_absurd_stretch_is_refused(store: CatalogFeatures, texture: Draw, width: int) -> None:
     """The same features, told to lie in a picture squeezed or stretched to another width."""
     query = describe(texture(TRUE), 400, 640)
     query.points[:, 0] *= width / 240
@@ -116,10 +115,10 @@ def test_a_gallery_picture_of_any_size(tmp_path: Path, texture: Draw, size: tupl
     original = texture(TRUE, 1200, 900).resize(size, Image.Resampling.LANCZOS)
     original.save(files[0])
     Image.effect_noise((16, 16), 90).convert("RGB").save(files[1])
-    LocalFeatureStore.write(
+    CatalogFeatures.write(
         tmp_path / "store", files, "sha256:1", n_features=400, side=640, max_pixels=10**7, workers=1
     )
-    store = LocalFeatureStore.open(tmp_path / "store", "sha256:1")
+    store = CatalogFeatures.open(tmp_path / "store", "sha256:1")
     query = original.resize((96, 72), Image.Resampling.LANCZOS)
     best = verify(describe(query, 1000, 640), [1, 0], store)
     assert [one.row for one in best] == [0]
@@ -129,7 +128,7 @@ def test_a_gallery_picture_of_any_size(tmp_path: Path, texture: Draw, size: tupl
         assert all(one.inliers < 8 for one in verify(describe(texture(seed), 400, 640), [1], store))
 
 
-def test_enough_ends_the_search_after_ten_candidates(store: LocalFeatureStore, texture: Draw) -> None:
+def test_enough_ends_the_search_after_ten_candidates(store: CatalogFeatures, texture: Draw) -> None:
     query = describe(texture(TRUE), 400, 640)
     rows = [TRUE, *[0] * 9, TRUE, *[0] * 9, TRUE]
     evidence = verify(query, [TRUE], store)[0].evidence
@@ -139,7 +138,7 @@ def test_enough_ends_the_search_after_ten_candidates(store: LocalFeatureStore, t
     assert len(verify(query, [0, *rows], store, enough=evidence)) == 1
 
 
-def test_strangers_are_not_found(store: LocalFeatureStore, texture: Draw) -> None:
+def test_strangers_are_not_found(store: CatalogFeatures, texture: Draw) -> None:
     for seed in range(100, 110):
         assert all(one.inliers < 8 for one in verify(describe(texture(seed), 400, 640), range(7), store))
 
@@ -169,6 +168,6 @@ def test_outline_by_hand() -> None:
     assert outline(matrix, (11, 5)).tolist() == [[5, 7], [25, 7], [25, 19], [5, 19]]
 
 
-def test_the_store_stays_as_it_is(store: LocalFeatureStore) -> None:
-    assert isinstance(store.points, np.memmap)
-    assert Path(str(store.points.filename)).is_file()
+def test_the_store_stays_as_it_is(store: CatalogFeatures) -> None:
+    assert isinstance(store.packed, np.memmap)
+    assert Path(str(store.packed.filename)).is_file()

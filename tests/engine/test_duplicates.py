@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from ris.copies.local_features import LocalFeatureStore
+from ris.copies.local_features import LocalFeatures, decode, describe, encode
 from ris.copies.verification import Verified, verify
 from ris.errors import RisError
 from ris.gallery import duplicates
@@ -32,6 +32,15 @@ def picture(position: int, path: str = "", **known: object) -> Picture:
         "sha256": f"content {position}",
     }
     return Picture(**{**values, **known})  # type: ignore[arg-type]
+
+
+class Described(list[LocalFeatures]):
+    """Local features as a store keeps them."""
+
+    side = 640
+
+    def __init__(self, features: Sequence[LocalFeatures]) -> None:
+        super().__init__(decode(encode(one)) for one in features)
 
 
 def unread(position: int) -> Image.Image:
@@ -62,12 +71,25 @@ def prints(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 2**64, count, np.uint64)
 
 
+def contents(pictures: list[Picture]) -> np.ndarray:
+    """The first picture with the same bytes as each."""
+    first: dict[str, int] = {}
+    return np.array([first.setdefault(one.sha256, place) for place, one in enumerate(pictures)], np.int64)
+
+
 def grouped(
     pictures: list[Picture], vectors: np.ndarray, links: Links, threshold: float = 1, workers: int = 2
 ) -> list[DuplicateGroup]:
     vectors = vectors.astype(np.float32)
     return find_duplicates(
-        pictures, vectors, prints(len(pictures)), proven(links), threshold, gone, workers=workers
+        pictures,
+        contents(pictures),
+        vectors,
+        prints(len(pictures)),
+        proven(links),
+        threshold,
+        gone,
+        workers=workers,
     )
 
 
@@ -96,9 +118,7 @@ def test_edited_pictures_are_grouped_by_geometry(tmp_path: Path, edits: dict[str
     files = [tmp_path / name for name in names]
     for file in files:
         edits[file.name].save(file, quality=40)
-    store = tmp_path / "store"
-    LocalFeatureStore.write(store, files, "sha256:1", n_features=400, side=640, max_pixels=10**6, workers=1)
-    features = LocalFeatureStore.open(store, "sha256:1")
+    features = Described([describe(Image.open(file).convert("RGB"), 400, 640) for file in files])
     pictures = [
         picture(
             position,
@@ -113,8 +133,9 @@ def test_edited_pictures_are_grouped_by_geometry(tmp_path: Path, edits: dict[str
     told: list[tuple[str, int, int]] = []
     found = find_duplicates(
         pictures,
+        np.arange(len(files)),
         np.random.default_rng(0).normal(size=(len(files), 8)).astype(np.float32),
-        features.fingerprints,
+        np.array([one.fingerprint for one in features], np.uint64),
         lambda position, others: verify(features[position], others, features),
         5.0,
         lambda position: Image.open(files[position]).convert("RGB"),
@@ -148,8 +169,8 @@ def test_the_threshold_is_exceeded_not_reached() -> None:
 
 
 def test_equal_bytes_are_joined_unseen_and_compared_once() -> None:
-    contents = ["a", "b", "a", "c", "b", "a"]
-    pictures = [picture(position, sha256=content) for position, content in enumerate(contents)]
+    named = ["a", "b", "a", "c", "b", "a"]
+    pictures = [picture(position, sha256=content) for position, content in enumerate(named)]
     compared: set[frozenset[int]] = set()
 
     def none(position: int, others: Sequence[int]) -> list[Verified]:
@@ -157,7 +178,7 @@ def test_equal_bytes_are_joined_unseen_and_compared_once() -> None:
         return []
 
     vectors = np.eye(3, dtype=np.float32)[[0, 1, 0, 2, 1, 0]]
-    groups = find_duplicates(pictures, vectors, prints(6), none, 1, unread, workers=1)
+    groups = find_duplicates(pictures, contents(pictures), vectors, prints(6), none, 1, unread, workers=1)
     assert paths(groups) == [["0.png", "2.png", "5.png"], ["1.png", "4.png"]]
     assert [group.inliers for group in groups] == [0, 0]
     assert compared == {frozenset(pair) for pair in ((0, 1), (0, 3), (1, 3))}
@@ -184,7 +205,8 @@ def test_each_is_compared_with_its_nearest_and_with_those_whose_nearest_it_is(
         compared.extend((position, other) for other in others)
         return []
 
-    find_duplicates([picture(i) for i in range(40)], vectors, fingerprints, none, 1, unread, workers=1)
+    pictures = [picture(i) for i in range(40)]
+    find_duplicates(pictures, np.arange(40), vectors, fingerprints, none, 1, unread, workers=1)
     far = np.linalg.norm(vectors[:, None] - vectors[None], axis=2)
     bits = np.array([[(int(a) ^ int(b)).bit_count() for b in fingerprints] for a in fingerprints], float)
     expected = set()

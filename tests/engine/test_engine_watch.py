@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from ris.engine import Change, Progress, SearchEngine
-from ris.store.database import locked
+from ris.store.commits import locked
 
 Draw = Callable[..., Image.Image]
 SECONDS = 60.0

@@ -2,19 +2,23 @@
 
 import json
 import shutil
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+import lance
+import pyarrow as pa
 import pytest
 import torch
 
 from ris.copies import threshold
-from ris.encoders import named as encoders
+from ris.encoders import named
 from ris.encoders.backbone import create
 from ris.encoders.encoder import Encoder
 from ris.engine import DamagedError, SearchEngine
 from ris.errors import RisError
+from ris.store import commits
+from ris.store.commits import latest
+from ris.store.tables import CONTENTS, PICTURES, Changes
 
 
 @pytest.fixture
@@ -23,25 +27,10 @@ def store(built: SearchEngine) -> Path:
     return built.store
 
 
-def execute(store: Path, statement: str, *values: object) -> int:
-    connection = sqlite3.connect(store / "store.db")
-    with connection:
-        done = connection.execute(statement, values).rowcount
-    connection.close()
-    return done
-
-
 def spoiled(data: bytes, place: int = -5) -> bytes:
     changed = bytearray(data)
     changed[place] ^= 1
     return bytes(changed)
-
-
-def blob(store: Path, query: str) -> bytes:
-    connection = sqlite3.connect(store / "store.db")
-    (data,) = connection.execute(query).fetchone()
-    connection.close()
-    return bytes(data)
 
 
 def refused(store: Path) -> str:
@@ -52,66 +41,66 @@ def refused(store: Path) -> str:
     return str(caught.value)
 
 
+def rewritten(store: Path, name: str, change: Callable[[pa.Table], pa.Table]) -> None:
+    """Put other lines into a table, as a commit of its own: what no checksum of a file can tell."""
+    changes = Changes(store, latest(store))
+    changes.replace(name, change(changes.dataset(name).to_table()))
+    changes.commit()
+
+
+def with_column(name: str, change: Callable[[list[object]], list[object]]) -> Callable[[pa.Table], pa.Table]:
+    def changed(table: pa.Table) -> pa.Table:
+        place = table.schema.get_field_index(name)
+        values = pa.array(change(table[name].to_pylist()), table.schema.field(name).type)
+        return table.set_column(place, table.schema.field(name), values)
+
+    return changed
+
+
+def asked(store: Path) -> None:
+    with SearchEngine.open(store) as engine:
+        for index in engine.indexes:
+            engine.nearest(engine.vectors()[1][:1], 3, index)
+
+
 def test_a_damaged_vector_is_refused(store: Path) -> None:
-    data = blob(store, "SELECT data FROM vector WHERE content = 3")
-    execute(store, "UPDATE vector SET data = ? WHERE content = 3", spoiled(data))
-    assert "is damaged or of another encoder" in refused(store)
+    def change(vectors: list[object]) -> list[object]:
+        first = list(vectors[2])  # type: ignore[call-overload]
+        first[5] += 1e-3
+        return [*vectors[:2], first, *vectors[3:]]
+
+    rewritten(store, CONTENTS, with_column("vector", change))
+    with pytest.raises(DamagedError, match=r"The vector of .*\.png is damaged or of another encoder"):
+        asked(store)
 
 
-@pytest.mark.parametrize("cut", [0, 100])
-def test_a_vector_that_is_cut_short_is_refused(store: Path, cut: int) -> None:
-    data = blob(store, "SELECT data FROM vector WHERE content = 3")
-    execute(store, "UPDATE vector SET data = ? WHERE content = 3", data[:cut])
-    assert "is damaged or of another encoder" in refused(store)
-
-
-def test_a_missing_vector_is_refused(store: Path) -> None:
-    execute(store, "DELETE FROM vector WHERE content = 3")
-    assert "lacks the vectors of 1 pictures" in refused(store)
+def test_a_missing_content_is_refused(store: Path) -> None:
+    rewritten(store, CONTENTS, lambda table: table.slice(1))
+    with pytest.raises(DamagedError, match="lacks what some of its pictures show"):
+        asked(store)
 
 
 def test_vectors_that_changed_places_are_refused(store: Path) -> None:
-    execute(
-        store,
-        "UPDATE vector SET (data, checksum) = (SELECT data, checksum FROM vector WHERE content = 2) "
-        "WHERE content = 1",
-    )
-    assert "is damaged or of another encoder" in refused(store)
-
-
-def test_vectors_of_another_encoder_are_refused(store: Path, photos: Path, tmp_path: Path) -> None:
-    opened = SearchEngine.open(store)
-    network = opened._snapshot.network
-    opened.close()
-    torch.manual_seed(1)
-    Encoder(network, create(network)).save(tmp_path / "other_encoder")
-    SearchEngine.build(photos, tmp_path / "other", encoder=tmp_path / "other_encoder").close()
-    connection = sqlite3.connect(store / "store.db")
-    with connection:
-        connection.execute("ATTACH ? AS other", (str(tmp_path / "other" / "store.db"),))
-    with connection:
-        connection.execute("DELETE FROM vector")
-        connection.execute("INSERT INTO vector SELECT * FROM other.vector")
-    connection.close()
-    assert "is damaged or of another encoder" in refused(store)
+    rewritten(store, CONTENTS, with_column("vector", lambda all_: [all_[1], all_[0], *all_[2:]]))
+    with pytest.raises(DamagedError, match="is damaged or of another encoder"):
+        asked(store)
 
 
 def test_another_encoder_in_its_place_is_refused(store: Path) -> None:
-    connection = sqlite3.connect(store / "store.db")
-    (text,) = connection.execute("SELECT value FROM setting WHERE name = 'encoder'").fetchone()
-    identity = json.loads(text)
-    for key, value in (("crop", 24), ("mean", [0.4, 0.5, 0.5])):
-        changed = {**identity, "network": {**identity["network"], key: value}}
-        with connection:
-            connection.execute("UPDATE setting SET value = ? WHERE name = 'encoder'", (json.dumps(changed),))
-        assert "is damaged or of another encoder" in refused(store)
-    connection.close()
+    commit = latest(store)
+    network = commit.identity.network.model_copy(update={"crop": 24})
+    identity = commit.identity.model_copy(update={"network": network})
+    commits.write_commit(store, commit.model_copy(update={"identity": identity, "number": commit.number + 1}))
+    with pytest.raises(DamagedError, match="is damaged or of another encoder"):
+        asked(store)
 
 
 def test_damaged_weights_are_refused(store: Path) -> None:
-    data = blob(store, "SELECT data FROM derived WHERE name = 'weights'")
-    execute(store, "UPDATE derived SET data = ? WHERE name = 'weights'", spoiled(data))
-    assert refused(store) == "The store's weights is damaged; build the store anew."
+    file = store / "encoder.safetensors"
+    file.write_bytes(spoiled(file.read_bytes()))
+    assert refused(store) == "The store's encoder is damaged; build the store anew."
+    file.unlink()
+    assert refused(store) == "The store's encoder is damaged; build the store anew."
 
 
 def test_a_packaged_network_that_has_changed_is_refused(
@@ -119,79 +108,91 @@ def test_a_packaged_network_that_has_changed_is_refused(
 ) -> None:
     store = tmp_path / "lite"
     SearchEngine.build(photos / "a", store).close()
-    lite = encoders.BACKBONES["efficientnet_lite0"]
+    lite = named.BACKBONES["efficientnet_lite0"]
     weights = lite.weights.model_copy(update={"checksum": "sha256:" + "0" * 64})
     other = {"efficientnet_lite0": lite.model_copy(update={"weights": weights})}
     with monkeypatch.context() as patched:
-        patched.setattr(encoders, "BACKBONES", other)
+        patched.setattr(named, "BACKBONES", other)
         assert "was made with another efficientnet_lite0 than this version has" in refused(store)
     SearchEngine.open(store).close()
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "UPDATE picture SET path = 'other.png' WHERE row = 1",
-        "UPDATE picture SET modified = 5 WHERE row = 1",
-        "UPDATE content SET width = 5 WHERE id = 1",
-        "UPDATE content SET fingerprint = 5 WHERE id = 1",
-        "DELETE FROM picture WHERE row = 1",
-        "UPDATE picture SET content = 2 WHERE row = 1",
-    ],
-)
-def test_a_catalogue_that_was_changed_is_refused(store: Path, statement: str) -> None:
-    assert execute(store, statement) == 1
-    assert refused(store) == "The store's catalogue is damaged; build the store anew."
-
-
-@pytest.mark.parametrize("name", ["encoder", "settings"])
-def test_a_damaged_setting_is_refused(store: Path, name: str) -> None:
-    execute(store, "UPDATE setting SET value = '{}' WHERE name = ?", name)
-    assert "damaged; build the store anew" in refused(store)
-
-
-def test_another_version_of_the_format_is_refused(store: Path) -> None:
-    execute(store, "PRAGMA user_version = 999")
-    assert "has format 999, but this version reads 1" in refused(store)
-    execute(store, "PRAGMA user_version = 1")
-    execute(store, "PRAGMA application_id = 7")
-    assert "is the file of another program" in refused(store)
+@pytest.mark.parametrize("place", [0, 20, -5, 0.5])
+def test_a_damaged_commit_is_refused(store: Path, place: float) -> None:
+    file = max((store / "commits").iterdir())
+    data = file.read_bytes()
+    file.write_bytes(spoiled(data, int(place if place in (0, 20, -5) else len(data) * place)))
+    assert "is damaged; build the store anew." in refused(store)
 
 
 @pytest.mark.parametrize(
-    "damage",
-    [
-        lambda _: b"not a database, but a text of some length" * 100,
-        lambda data: data[: len(data) // 3],
-        lambda data: data[:4096] + b"\xff" * 8192 + data[3 * 4096 :],
-        lambda data: spoiled(data, 20),
-    ],
-    ids=["a text", "cut short", "pages overwritten", "header spoiled"],
+    "text",
+    ["", "[]", "{}", "null", '{"commit": 1, "sha256": 2}', "[" * 10_000, '{"commit": {}, "sha256": "x"}'],
 )
-def test_a_damaged_database_is_refused(store: Path, damage: Callable[[bytes], bytes]) -> None:
-    file = store / "store.db"
-    file.write_bytes(damage(file.read_bytes()))
-    assert "damaged" in refused(store) or "format" in refused(store)
+def test_a_commit_that_is_none_is_refused(store: Path, text: str) -> None:
+    max((store / "commits").iterdir()).write_text(text)
+    assert "is damaged; build the store anew." in refused(store)
 
 
-def test_no_single_byte_of_the_database_changes_an_answer_unseen(store: Path) -> None:
-    file, kept = store / "store.db", store.parent / "kept.db"
-    shutil.copy(file, kept)
-    with SearchEngine.open(store) as engine:
-        before = engine.pictures(), engine.vectors()[1].tobytes(), engine.info().threshold
-    data = kept.read_bytes()
-    for place in range(60, len(data), len(data) // 40):
-        file.write_bytes(spoiled(data, place))
-        try:
-            with SearchEngine.open(store) as engine:
-                assert (engine.pictures(), engine.vectors()[1].tobytes(), engine.info().threshold) == before
-        except RisError:
-            continue
+def test_another_version_of_the_format_is_refused(store: Path, tmp_path: Path) -> None:
+    file = max((store / "commits").iterdir())
+    body = json.loads(file.read_text())["commit"] | {"format": 999}
+    file.write_text(json.dumps({"commit": body, "sha256": commits._digest(body)}))
+    assert "has format 999, but this version reads 2" in refused(store)
+    (tmp_path / "former").mkdir()
+    (tmp_path / "former" / "store.db").touch()
+    assert "has format 1, which this version does not read" in refused(tmp_path / "former")
+
+
+@pytest.mark.parametrize("table", ["pictures", "rejected", "columns"])
+def test_a_damaged_small_table_is_refused(built: SearchEngine, table: str) -> None:
+    (built.folder / "bad.png").write_bytes(b"x")
+    built.sync()
+    built.set_columns(_columns(built))
+    for file in latest(built.store).tables[table].files:
+        data = (built.store / file).read_bytes()
+        (built.store / file).write_bytes(spoiled(data, len(data) // 2))
+        with pytest.raises(DamagedError, match="is damaged; build the store anew"):
+            SearchEngine.open(built.store).rejected()
+        (built.store / file).unlink()
+        with pytest.raises(DamagedError, match="cannot be read"):
+            SearchEngine.open(built.store).rejected()
+        (built.store / file).write_bytes(data)
+    assert built.verify() == []
+
+
+def _columns(engine: SearchEngine) -> "pandas.DataFrame":  # type: ignore[name-defined]  # noqa: F821
+    import pandas
+
+    return pandas.DataFrame({"path": [one.path for one in engine.pictures()], "who": "me"})
+
+
+def test_no_single_byte_of_a_store_changes_an_answer_unseen(store: Path) -> None:
+    def answers() -> object:
+        with SearchEngine.open(store) as engine:
+            vector = engine.vectors()[1][:1]
+            near = [engine.nearest(vector, 5, index) for index in ("knn", "knn_pca")]
+            found = [(rows.tolist(), distances.tolist()) for distances, rows in near]
+            return engine.pictures(), engine.vectors()[1].tobytes(), found, engine.search(1, 4)
+
+    before = answers()
+    files = [file for file in store.rglob("*") if file.is_file() and file.stat().st_size]
+    assert len(files) > 8
+    for file in files:
+        data = file.read_bytes()
+        for place in range(3, len(data), max(1, len(data) // 6)):
+            file.write_bytes(spoiled(data, place))
+            try:
+                assert answers() == before, (file, place)
+            except RisError:
+                continue
+            finally:
+                file.write_bytes(data)
+    assert answers() == before
 
 
 def test_damaged_local_features_are_told_when_they_are_read(store: Path, photos: Path) -> None:
-    data = blob(store, "SELECT data FROM local_features WHERE content = 1")
-    execute(store, "UPDATE local_features SET data = ? WHERE content = 1", spoiled(data))
+    rewritten(store, CONTENTS, with_column("features", lambda all_: [spoiled(all_[0]), *all_[1:]]))  # type: ignore[arg-type]
     with SearchEngine.open(store) as engine:
         with pytest.raises(DamagedError, match=r"Local features in .* are damaged; build it anew"):
             engine.search(photos / "00.png", 12)
@@ -202,43 +203,46 @@ def test_damaged_local_features_are_told_when_they_are_read(store: Path, photos:
 
 
 @pytest.mark.parametrize("name", ["annoy", "annoy_pca"])
-@pytest.mark.parametrize("file", ["trees.ann", "rows.npy", "index.json"])
-def test_a_damaged_forest_is_told_and_made_anew_by_sync(
-    store: Path, photos: Path, name: str, file: str
+@pytest.mark.parametrize("file", ["trees.ann", "index.json"])
+def test_a_damaged_index_is_told_and_made_anew(
+    photos: Path, tmp_path: Path, encoder: Path, name: str, file: str
 ) -> None:
-    damaged = next(store.glob(f"annoy/*/{name}/{file}"))
+    store = tmp_path / "store"
+    SearchEngine.build(photos, store, encoder=encoder, indexes=("annoy", "annoy_pca")).close()
+    damaged = next(store.glob(f"indexes/*/{name}/{file}"))
     damaged.write_bytes(spoiled(damaged.read_bytes(), 10))
     with SearchEngine.open(store) as engine:
         assert engine.search(photos / "00.png", 1, index="knn")[0].path == "00.png"
-        with pytest.raises(DamagedError, match=r"is damaged; `ris sync` makes it anew"):
+        with pytest.raises(DamagedError, match="is damaged"):
             engine.search(photos / "00.png", 1, index=name)
         assert len(engine.verify()) == 1
-        engine.sync()
+        engine.refit()
         assert engine.verify() == []
         assert engine.search(photos / "00.png", 1, index=name)[0].path == "00.png"
 
 
-def test_without_its_forests_a_store_answers_exactly(store: Path, photos: Path) -> None:
-    shutil.rmtree(store / "annoy")
-    with SearchEngine.open(store) as engine:
-        exact, approximate = (engine.search(photos / "00.png", 12, index=name) for name in ("knn", "annoy"))
-        assert exact == approximate
-        assert len(engine.verify()) == 2
-        engine.sync()
-        assert engine.verify() == []
-
-
 def test_verify_tells_all_that_is_wrong(built: SearchEngine) -> None:
     assert built.verify() == []
-    for name in ("basis", "lengths", "planted"):
-        data = blob(built.store, f"SELECT data FROM derived WHERE name = '{name}'")
-        execute(built.store, "UPDATE derived SET data = ? WHERE name = ?", spoiled(data), name)
-    execute(built.store, "UPDATE picture SET bytes = 5 WHERE row = 1")
-    execute(built.store, "DELETE FROM local_features WHERE content = 2")
+    spaces = built.store / "spaces/1.safetensors"
+    spaces.write_bytes(spoiled(spaces.read_bytes()))
+    data = next((built.store / "contents.lance/data").iterdir())
+    data.write_bytes(spoiled(data.read_bytes(), 100))
     problems = built.verify()
-    assert len(problems) == 5
-    for name in ("basis", "lengths", "planted", "catalogue", "local features"):
+    assert len(problems) >= 2
+    for name in ("spaces/1.safetensors", data.name):
         assert any(name in problem for problem in problems)
+
+
+def test_what_a_killed_writer_left_is_undone(built: SearchEngine, photos: Path) -> None:
+    before = built.pictures()
+    dataset = lance.dataset(str(built.store / f"{PICTURES}.lance"))
+    dataset.delete("row > 3")
+    lance.write_dataset(dataset.to_table(), dataset, mode="append")
+    assert SearchEngine.open(built.store).pictures() == before
+    (photos / "00.png").rename(photos / "renamed.png")
+    assert built.sync().moved == 1
+    assert len(built) == 12
+    assert built.verify() == []
 
 
 def test_a_missing_threshold_is_told(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,7 +255,7 @@ def test_a_store_that_was_built_anew_meanwhile_is_not_written_with_the_old_encod
     built: SearchEngine, photos: Path, tmp_path: Path
 ) -> None:
     torch.manual_seed(1)
-    network = built._snapshot.network
+    network = built._gallery.network
     Encoder(network, create(network)).save(tmp_path / "other_encoder")
     shutil.rmtree(built.store)
     SearchEngine.build(photos, built.store, encoder=tmp_path / "other_encoder").close()

@@ -2,13 +2,14 @@
 
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -20,10 +21,12 @@ from hypothesis.stateful import (
 )
 from PIL import Image
 
+from ris import engine
 from ris.encoders.encoder import Embedder, Encoder, has_bf16
 from ris.encoders.transforms import for_embedding
 from ris.engine import RERANKED, Filter, SearchEngine
-from ris.store import writing as store
+from ris.gallery.settings import Settings
+from ris.store import refit, spaces
 
 NAMES = st.sampled_from([f"{folder}{name}.png" for folder in ("", "a/", "a/b/", "ab/") for name in "pqr"])
 PICTURES = st.integers(0, 9)
@@ -130,6 +133,9 @@ class Changes(RuleBasedStateMachine):
         expected = sorted(distance.values())[:k]
         for index in self.engine.indexes:
             if index.endswith("_pca") or index == RERANKED:
+                hits = self.engine.search(drawn(number), k, index=index, where=Filter(folders=(folder,)))
+                assert len({hit.path for hit in hits}) == len(hits) == min(k, len(allowed))
+                assert {hit.path for hit in hits} <= set(allowed)
                 continue
             hits = self.engine.search(drawn(number), k, index=index, where=Filter(folders=(folder,)))
             np.testing.assert_allclose([hit.distance for hit in hits], expected, atol=1e-5)
@@ -142,12 +148,12 @@ class Changes(RuleBasedStateMachine):
         if not hasattr(self, "engine"):
             return
         self.reader.refresh()
-        for engine in (self.engine, self.reader):
-            assert {picture.path for picture in engine.pictures()} == set(self.held)
-            rows, vectors = engine.vectors()
+        for opened in (self.engine, self.reader):
+            assert {picture.path for picture in opened.pictures()} == set(self.held)
+            rows, vectors = opened.vectors()
             expected = np.array([self.vector(self.held[path]) for path in sorted(self.held)])
             np.testing.assert_allclose(vectors, expected.reshape(vectors.shape), atol=1e-5)
-            assert rows.tolist() == [picture.row for picture in engine.pictures()]
+            assert rows.tolist() == [picture.row for picture in opened.pictures()]
         assert self.engine.verify() == []
 
     def pictures_by_row(self) -> dict[int, tuple[str, str]]:
@@ -167,19 +173,28 @@ class Changes(RuleBasedStateMachine):
         shutil.rmtree(self.home)
 
 
-@pytest.mark.parametrize("stale", [store.STALE, 100.0], ids=["trees as planted", "trees left behind"])
-def test_any_changes(encoder: Path, stale: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "STALE", stale)
+@pytest.mark.parametrize(
+    ("growth", "exact_up_to", "parts"),
+    [(spaces.GROWTH, 20_000, refit.PARTS), (100.0, 3, 2)],
+    ids=["as it is", "partitions that are left behind, tables in few parts"],
+)
+def test_any_changes(
+    encoder: Path, growth: float, exact_up_to: int, parts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refit, "GROWTH", growth)
+    monkeypatch.setattr(refit, "PARTS", parts)
+    monkeypatch.setattr(engine, "Settings", partial(Settings, exact_up_to=exact_up_to))
     Changes.encoder, Changes.known = encoder, {}
     Changes.embedder = Encoder.open(encoder).embedder("bf16" if has_bf16() else "fp32")
     run_state_machine_as_test(
         Changes,
         settings=settings(
-            max_examples=25,
+            max_examples=15,
             database=None,
             stateful_step_count=12,
             deadline=None,
             derandomize=True,
             suppress_health_check=list(HealthCheck),
+            phases=(Phase.explicit, Phase.generate),
         ),
     )

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -177,17 +176,6 @@ with SearchEngine.open(sys.argv[1]) as engine:
     assert found.endswith(".png")
     assert first == second == f"{readable / 'store'} cannot be written (Permission denied)."
     assert rest == "(12, 2) []"
-
-
-def test_a_store_locked_by_another_program_is_told(built: SearchEngine, photos: Path, texture: Draw) -> None:
-    texture(70).save(photos / "new.png")
-    other = sqlite3.connect(built.store / "store.db", isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(BusyError, match=r"Another program keeps .* busy"):
-        built.sync()
-    other.execute("ROLLBACK")
-    other.close()
-    assert built.sync().added == 1
 
 
 def test_a_lock_is_let_go_with_its_process(built: SearchEngine) -> None:

@@ -8,27 +8,110 @@ import numpy as np
 import pytest
 
 from ris.errors import RisError
-from ris.indexes.registry import INDEXES, Index, open_index
+from ris.indexes.annoy import AnnoyIndex
+from ris.indexes.exact import ExactIndex
+from ris.indexes.index import Index, tuned
+from ris.indexes.ivf import IvfIndex
+from ris.indexes.registry import KINDS, REGISTRY, SEARCHABLE, exact_of, open_index
 
-PARAMETERS: dict[str, Mapping[str, int]] = {"exact": {}, "annoy": {"n_trees": 4, "search_k": 60}}
+CLASSES: tuple[type[Index], ...] = (ExactIndex, AnnoyIndex, IvfIndex)
+INDEXES = {index.kind: index for index in CLASSES}
+PARAMETERS: dict[str, Mapping[str, int]] = {
+    "exact": {},
+    "annoy": {"n_trees": 4, "search_k": 60},
+    "ivf": {"n_probes": 3},
+}
+THOROUGH: dict[str, Mapping[str, int]] = {
+    "exact": {},
+    "annoy": {"search_k": 10**6},
+    "ivf": {"n_probes": 10**6},
+}
+"""Values of the tunable parameters with which an index looks at every vector."""
 CATALOG = "sha256:" + "ab" * 32
 VECTORS = np.random.default_rng(0).standard_normal((300, 12), dtype=np.float32)
-ROWS = np.arange(300) * 3 + 1
 
 every_kind = pytest.mark.parametrize("kind", sorted(INDEXES))
 
 
 def built(kind: str) -> Index:
-    return INDEXES[kind].build(VECTORS, ROWS, PARAMETERS[kind], seed=5)
+    return INDEXES[kind].build(VECTORS, PARAMETERS[kind], seed=5)
 
 
 def opened(folder: Path, kind: str) -> Index:
-    return open_index(folder, kind=kind, dimension=12, catalog_sha256=CATALOG)
+    return open_index(folder, kind=INDEXES[kind], dimension=12, made_for=CATALOG)
 
 
 def edit(folder: Path, **changes: Any) -> None:
     path = folder / "index.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_every_kind_is_of_a_class_that_is_tested_here() -> None:
+    assert {kind.index for kind in KINDS} == set(CLASSES)
+    assert list(SEARCHABLE) == [*REGISTRY, "reranked"]
+    texts = [text for one in SEARCHABLE.values() for text in (one.label, one.note)]
+    assert all(texts)
+    assert len(set(texts)) == len(texts)
+
+
+def test_each_kind_is_measured_against_the_exact_one_of_its_space() -> None:
+    assert [exact_of(projected) for projected in (False, True)] == ["knn", "knn_pca"]
+    for kind in KINDS:
+        assert (kind.approximates is None) == kind.index.exact
+        if kind.approximates:
+            assert REGISTRY[kind.approximates].index.exact
+            assert REGISTRY[kind.approximates].projected == kind.projected
+
+
+@every_kind
+def test_the_parameters_are_those_of_the_section(kind: str) -> None:
+    index = INDEXES[kind]
+    assert set(index.section.model_fields) == set(PARAMETERS[kind])
+    assert set(index.tunable) == set(THOROUGH[kind]) <= set(PARAMETERS[kind])
+    assert index.section.model_validate(PARAMETERS[kind]).model_dump() == PARAMETERS[kind]
+
+
+def test_what_a_store_builds_a_kind_with_fits_its_section() -> None:
+    for kind in KINDS:
+        if kind.stage:
+            assert kind.index.section.model_validate(kind.defaults).model_dump() == kind.defaults
+
+
+@every_kind
+def test_tuned_it_answers_otherwise_and_the_index_as_before(kind: str) -> None:
+    index, queries = built(kind), VECTORS[:20] + np.float32(0.1)
+    before = index.search(queries, 8)[1]
+    thorough = tuned(index, THOROUGH[kind])
+    assert thorough.parameters == {**index.parameters, **THOROUGH[kind]}
+    exact = ExactIndex(VECTORS).search(queries, 8)[1]
+    np.testing.assert_array_equal(thorough.search(queries, 8)[1], exact)
+    np.testing.assert_array_equal(index.search(queries, 8)[1], before)
+    assert (before != exact).any() or index.exact
+
+
+@every_kind
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 1.0])
+@pytest.mark.parametrize("k", [1, 10, 400])
+def test_of_some_that_are_allowed_it_equals_brute_force(kind: str, share: float, k: int) -> None:
+    rng = np.random.default_rng(3)
+    queries = rng.standard_normal((9, 12), dtype=np.float32)
+    allowed = rng.random(300) < share
+    distances, positions = tuned(built(kind), THOROUGH[kind]).search(queries, k, allowed)
+    far = np.linalg.norm(VECTORS[None].astype(np.float64) - queries[:, None], axis=2)
+    far[:, ~allowed] = np.inf
+    expected = np.argsort(far, axis=1)[:, : min(k, int(allowed.sum()))]
+    np.testing.assert_array_equal(positions, expected)
+    np.testing.assert_allclose(distances, np.take_along_axis(far, expected, axis=1), rtol=1e-5)
+    assert distances.dtype == np.float32
+    assert positions.dtype == np.int64
+
+
+@every_kind
+def test_as_many_as_are_allowed_come_back_however_little_is_looked_at(kind: str) -> None:
+    allowed = np.arange(300) % 40 == 0
+    distances, positions = built(kind).search(VECTORS[:30], 50, allowed)
+    np.testing.assert_array_equal(np.sort(positions), np.tile(np.flatnonzero(allowed), (30, 1)))
+    assert (np.diff(distances, axis=1) >= 0).all()
 
 
 @every_kind
@@ -37,9 +120,9 @@ def test_an_opened_index_answers_like_the_built_one(kind: str, tmp_path: Path) -
     expected = index.search(VECTORS[:20] + np.float32(0.1), 8)
     index.save(tmp_path / "index", CATALOG)
     for again in (index, opened(tmp_path / "index", kind)):
-        distances, rows = again.search(VECTORS[:20] + np.float32(0.1), 8)
+        distances, positions = again.search(VECTORS[:20] + np.float32(0.1), 8)
         np.testing.assert_array_equal(distances, expected[0])
-        np.testing.assert_array_equal(rows, expected[1])
+        np.testing.assert_array_equal(positions, expected[1])
         assert (again.kind, again.dimension, again.count) == (kind, 12, 300)
         assert again.parameters == index.parameters
 
@@ -62,7 +145,7 @@ def test_saving_replaces_an_index_that_is_open(kind: str, tmp_path: Path) -> Non
     built(kind).save(tmp_path, CATALOG)
     before = opened(tmp_path, kind)
     expected = before.search(VECTORS[:5], 4)[1]
-    INDEXES[kind].build(VECTORS[:50], ROWS[:50], PARAMETERS[kind], seed=5).save(tmp_path, CATALOG)
+    INDEXES[kind].build(VECTORS[:50], PARAMETERS[kind], seed=5).save(tmp_path, CATALOG)
     np.testing.assert_array_equal(before.search(VECTORS[:5], 4)[1], expected)
     assert opened(tmp_path, kind).count == 50
 
@@ -72,11 +155,11 @@ def test_what_was_asked_for_must_be_what_is_there(kind: str, tmp_path: Path) -> 
     other = next(name for name in INDEXES if name != kind)
     built(kind).save(tmp_path, CATALOG)
     with pytest.raises(RisError, match=f"has kind {kind}, not {other}; remake it"):
-        open_index(tmp_path, kind=other, dimension=12, catalog_sha256=CATALOG)
+        open_index(tmp_path, kind=INDEXES[other], dimension=12, made_for=CATALOG)
     with pytest.raises(RisError, match="has dimension 12, not 13; remake it"):
-        open_index(tmp_path, kind=kind, dimension=13, catalog_sha256=CATALOG)
-    with pytest.raises(RisError, match="built from another catalog"):
-        open_index(tmp_path, kind=kind, dimension=12, catalog_sha256="sha256:" + "cd" * 32)
+        open_index(tmp_path, kind=INDEXES[kind], dimension=13, made_for=CATALOG)
+    with pytest.raises(RisError, match="built over other vectors"):
+        open_index(tmp_path, kind=INDEXES[kind], dimension=12, made_for="sha256:" + "cd" * 32)
     edit(tmp_path, metric="angular")
     with pytest.raises(RisError, match="has metric angular, not euclidean; remake it"):
         opened(tmp_path, kind)
@@ -127,7 +210,7 @@ def test_a_damaged_manifest_is_refused(kind: str, tmp_path: Path) -> None:
     edit(tmp_path, count=301)
     with pytest.raises(RisError, match="tells of 301 vectors, but its data holds 300"):
         opened(tmp_path, kind)
-    edit(tmp_path, count=300, files={"../rows.npy": {"bytes": 1, "checksum": ""}})
+    edit(tmp_path, count=300, files={"../vectors.npy": {"bytes": 1, "checksum": ""}})
     with pytest.raises(RisError, match="does not list just"):
         opened(tmp_path, kind)
 
@@ -144,6 +227,6 @@ def test_an_interrupted_save_leaves_the_old_index(
 
     monkeypatch.setattr("ris.indexes.manifest.write_json", full)
     with pytest.raises(OSError, match="No space left"):
-        INDEXES[kind].build(VECTORS[:50], ROWS[:50], PARAMETERS[kind], seed=5).save(folder, CATALOG)
+        INDEXES[kind].build(VECTORS[:50], PARAMETERS[kind], seed=5).save(folder, CATALOG)
     assert opened(folder, kind).count == 300
     assert list(tmp_path.iterdir()) == [folder]

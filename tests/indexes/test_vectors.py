@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ris.errors import RisError
-from ris.indexes.vectors import checked, checked_k, checked_rows
+from ris.indexes.vectors import checked, checked_k, not_empty
 
 
 def test_vectors_become_float32_and_contiguous() -> None:
@@ -32,12 +32,14 @@ def test_wrong_shapes_are_refused() -> None:
         checked(np.ones(4), "queries", 4)
 
 
-def test_rows_and_k() -> None:
-    assert checked_rows(np.array([5, 2], dtype=np.int32), 2).dtype == np.int64
-    with pytest.raises(RisError, match="2 vectors to index but catalog rows of shape"):
-        checked_rows(np.arange(3), 2)
+def test_no_vector_is_refused() -> None:
+    vectors = np.ones((1, 2), np.float32)
+    assert not_empty(vectors) is vectors
     with pytest.raises(RisError, match="no vector to index"):
-        checked_rows(np.arange(0), 0)
+        not_empty(vectors[:0])
+
+
+def test_k_is_capped() -> None:
     assert checked_k(3, 10) == 3
     assert checked_k(30, 10) == 10
     with pytest.raises(RisError, match="k is 0"):

@@ -62,10 +62,13 @@ def test_a_stage_depends_on_what_exists_or_is_made(stage: str) -> None:
 
 def test_the_stages_are_the_files_of_the_stages() -> None:
     files = {path.stem for path in (PROJECT / "src/ris/lab/stages").glob("*.py")} - {"__init__"}
-    assert set(STAGES) == files
+    assert list(STAGES) == list(layout.STAGES)
+    assert set(STAGES) - set(layout.INDEX_STAGES) == files - {"index"}
     for name, stage in STAGES.items():
-        assert stage["cmd"] == f"python -m ris.lab.stages.{name}"
-        assert f"src/ris/lab/stages/{name}.py" in stage["deps"]
+        file = "index" if name in layout.INDEX_STAGES else name
+        command = f"python -m ris.lab.stages.{file}"
+        assert stage["cmd"] == (command if file == name else f"{command} {name}")
+        assert f"src/ris/lab/stages/{file}.py" in stage["deps"]
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -77,12 +80,25 @@ def test_the_parameters_of_a_stage_exist(stage: str) -> None:
             section = section[part]
 
 
-def test_each_index_has_an_exact_one_of_its_own_space() -> None:
-    for name in layout.INDEXES:
-        exact = layout.exact(name)
-        assert layout.INDEXES[exact] == "exact"
-        assert layout.projected(exact) == layout.projected(name)
-    assert [name for name in layout.INDEXES if layout.projected(name)] == ["knn_pca", "annoy_pca"]
+def test_each_index_comes_after_the_exact_one_of_its_own_space() -> None:
+    names = list(layout.INDEXES)
+    assert names == ["knn", "knn_pca", "annoy", "annoy_pca"]
+    for name, kind in layout.INDEXES.items():
+        if kind.approximates:
+            assert names.index(kind.approximates) < names.index(name)
+    assert layout.SHOWN_INDEXES == ("knn", "knn_pca", "annoy")
+    assert layout.SHOWN_INDEX == "knn_pca"
+
+
+@pytest.mark.parametrize("stage", layout.INDEX_STAGES)
+def test_who_asks_the_indexes_depends_on_all_of_them(stage: str) -> None:
+    names = [name for name, kind in layout.INDEXES.items() if kind.stage == stage]
+    assert STAGES[stage]["outs"][:-1] == [f"indexes/{name}" for name in names]
+    for asking in ("same_picture", "evaluate"):
+        assert {f"indexes/{name}" for name in names} <= set(STAGES[asking]["deps"])
+    assert layout.timings(stage) in STAGES["evaluate"]["deps"]
+    has_parameters = any(layout.INDEXES[name].index.section.model_fields for name in names)
+    assert (stage in STAGES[stage]["params"]) == has_parameters
 
 
 def test_a_tree_reads_its_own_first_and_writes_only_its_own(tmp_path: Path) -> None:

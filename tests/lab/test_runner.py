@@ -84,9 +84,9 @@ def test_a_run_writes_its_artefacts_and_what_it_took(given: Path, invoke: Invoke
     ended = invoke(note)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
     made = files(given)
-    assert set(made) - set(before) == {"out/note.json", "reports/timings/test_runner.json"}
+    assert set(made) - set(before) == {"out/note.json", "reports/timings/note.json"}
     assert json.loads(made["out/note.json"]) == {"n": 4, "given": "from the project"}
-    took = json.loads(made["reports/timings/test_runner.json"])
+    took = json.loads(made["reports/timings/note.json"])
     (peak,) = (value for key, value in took.items() if key.endswith("_bytes"))
     assert (took["length"], took["seconds"] >= 0, peak > 2**20) == (3, True, True)
     assert {name: made[name] for name in before} == before
@@ -168,7 +168,7 @@ def test_a_sweep_gives_each_job_a_folder_and_reads_the_project(given: Path, invo
     assert set(jobs) == {"0", "1", "2", "3", "multirun.yaml"}
     for job, n_components in zip("0123", (8, 8, 16, 16), strict=True):
         assert read_json(jobs[job] / "out/note.json") == {"n": n_components, "given": "from the project"}
-        assert set(files(jobs[job])) == {"out/note.json", "reports/timings/test_runner.json"}
+        assert set(files(jobs[job])) == {"out/note.json", "reports/timings/note.json"}
     assert {name: text for name, text in files(given).items() if not name.startswith("multirun/")} == before
 
 

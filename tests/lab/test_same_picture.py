@@ -24,7 +24,7 @@ from ris.lab.same_picture import (
     answers_by_evidence,
     calibrated,
     made_for,
-    open_search,
+    open_finder,
 )
 from ris.lab.same_picture_model import write_model
 from ris.lab.stages.same_picture import same_picture
@@ -174,11 +174,11 @@ def test_a_search_made_for_something_else_or_damaged_is_refused(params: Params, 
         update={"same_picture": params.same_picture.model_copy(update={"enough_evidence": 7.0})}
     )
     with pytest.raises(RisError, match="made for another catalog, encoder or other settings"):
-        open_search(other, tree, catalog)
+        open_finder(other, tree, catalog)
     identity.write_text("[]")
     with pytest.raises(RisError, match="made for another catalog, encoder or other settings"):
-        open_search(params, tree, catalog)
+        open_finder(params, tree, catalog)
     identity.write_text("{}")
     (folder / "space.npz").write_bytes(b"cut")
     with pytest.raises(RisError, match=r"space\.npz is missing or damaged"):
-        open_search(params, tree, catalog)
+        open_finder(params, tree, catalog)

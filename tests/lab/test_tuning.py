@@ -10,14 +10,15 @@ import pytest
 
 from ris.artifacts import write_table
 from ris.indexes.projection import Projection
+from ris.indexes.registry import REGISTRY
 from ris.lab import layout, tuning
 from ris.lab.config import Params, check, load
 from ris.lab.data.features import write_features
 from ris.lab.inputs import Catalog, read_space
-from ris.lab.judgement import SameClass
 from ris.lab.layout import Tree
 from ris.lab.tuning import LATENCY, QUALITY, Tuning, choose, judged, tune
 from ris.lab.unseen import held_out
+from ris.metrics.judge import Question
 
 PROJECT = Path(__file__).parents[2]
 CLASSES, PICTURES = 6, 15
@@ -95,18 +96,18 @@ def test_of_classes_that_are_unknown_these_alone_are_asked(
     catalog, few = Catalog.read(tree), small(params)
     hidden = held_out(few, catalog, 3).hidden
     fitted_to, asked = [], []
-    fit, of = Projection.fit, SameClass.of
+    fit, of = Projection.fit, Question.among
 
     def seen_fit(vectors: Any, *arguments: Any) -> Projection:
         fitted_to.append(vectors)
         return fit(vectors, *arguments)
 
-    def seen_of(queries: Any, *arguments: Any) -> SameClass:
+    def seen_of(queries: Any, *arguments: Any) -> Question:
         asked.append(queries)
         return of(queries, *arguments)
 
     monkeypatch.setattr(Projection, "fit", seen_fit)
-    monkeypatch.setattr(SameClass, "of", seen_of)
+    monkeypatch.setattr(Question, "among", seen_of)
     judged(few, tree, catalog, "pretrained_unseen3", "knn_pca")
     train, validation = catalog.rows("train"), catalog.rows("validation")
     np.testing.assert_array_equal(asked[0], np.intersect1d(validation, hidden))
@@ -172,13 +173,14 @@ def test_a_sweep_goes_on_where_it_was_killed(
 
 
 def test_the_settings_as_they_are_come_first(params: Params, tree: Tree, tmp_path: Path) -> None:
-    space = SPACE | {"pca.n_components": [2, 4], "index_annoy.n_trees": [5, params.index_annoy.n_trees]}
+    n_trees = params.index_parameters(REGISTRY["annoy"])["n_trees"]
+    space = SPACE | {"pca.n_components": [2, 4], "index_annoy.n_trees": [5, n_trees]}
     small = params.model_copy(update={"pca": params.pca.model_copy(update={"n_components": 4})})
     table, _ = tune(small, SETTINGS.model_copy(update={"space": space}), tree, tmp_path / "trials")
     # Not re-ranking, whose `expanded` is not among those to choose from.
     assert table["index"].tolist()[:3] == ["knn", "knn_pca", "annoy"]
     assert table["pca.n_components"][1] == 4
-    assert table["index_annoy.n_trees"][2] == params.index_annoy.n_trees
+    assert table["index_annoy.n_trees"][2] == n_trees
 
 
 def test_settings_that_do_not_matter_are_not_told(params: Params, tree: Tree, tmp_path: Path) -> None:
@@ -205,6 +207,7 @@ def test_the_fastest_of_the_good_ones_is_chosen() -> None:
         ("encoder=other", "`encoder` is other"),
         ("encoder=pretrained_unseen", "`encoder` is pretrained_unseen"),
         ("space={index: [knn], pca.pretrained.whiten: [0.5]}", "`space` has pca.pretrained.whiten"),
+        ("space={index: [knn, hnsw]}", "`space` has the index hnsw; choose of knn, knn_pca, annoy,"),
         ("space={index: [knn], pca.size: [3]}", "Unknown key `pca.size`"),
     ],
 )

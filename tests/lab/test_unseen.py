@@ -8,8 +8,7 @@ import pytest
 
 from ris.artifacts import read_json, write_json, write_table, writing
 from ris.errors import RisError
-from ris.indexes.annoy import AnnoyIndex
-from ris.indexes.exact import ExactIndex
+from ris.indexes.annoy import AnnoyParameters
 from ris.indexes.projection import Projection
 from ris.lab import layout
 from ris.lab.config import Params, load
@@ -38,7 +37,7 @@ def params() -> Params:
                     "pretrained": params.pca.pretrained.model_copy(update={"n_components": 5}),
                 }
             ),
-            "index_annoy": params.index_annoy.model_copy(update={"n_trees": 5}),
+            "index_annoy": AnnoyParameters(n_trees=5, search_k=1000),
             "evaluate": params.evaluate.model_copy(update={"k": (1, 5), "latency_k": 5, "bootstrap": 50}),
         }
     )
@@ -70,9 +69,8 @@ def tree(params: Params, tmp_path: Path) -> Tree:
         note = tree.write(layout.rows_trained_on(layout.unseen("finetuned", draw)))
         write_rows(note, known, catalog)
     pca(params, tree)
-    build_indexes(ExactIndex, layout.EXACT_INDEXES, {}, params, tree)
-    settings = params.index_annoy.model_dump()
-    build_indexes(AnnoyIndex, layout.APPROXIMATE_INDEXES, settings, params, tree)
+    for stage in layout.INDEX_STAGES:
+        build_indexes(stage, params, tree)
     return tree
 
 

@@ -1,5 +1,6 @@
 """What is called, how often and on how many threads, and how figures follow from given durations."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -58,17 +59,19 @@ def test_the_curve_holds_each_pair_of_settings() -> None:
     built: list[int] = []
     threads: set[int] = set()
 
-    def build(n_trees: int) -> Any:
+    def build(settings: Mapping[str, int]) -> Any:
+        n_trees = settings["n_trees"]
         built.append(n_trees)
 
-        def search(queries: NDArray[Any], search_k: int) -> NDArray[np.int64]:
+        def search(queries: NDArray[Any], settings: Mapping[str, int]) -> NDArray[np.int64]:
             threads.update(pool["num_threads"] for pool in threadpool_info())
             rows = exact[(queries[:, 0] // 2).astype(int)]
-            return np.where(np.arange(4) < n_trees * search_k, rows, -1)
+            return np.where(np.arange(4) < n_trees * settings["search_k"], rows, -1)
 
         return search
 
-    table = recall_latency_curve(build, (1, 2), (1, 3), QUERIES, exact, k=4)
+    trees, nodes = [{"n_trees": 1}, {"n_trees": 2}], [{"search_k": 1}, {"search_k": 3}]
+    table = recall_latency_curve(build, trees, nodes, QUERIES, exact, k=4)
     assert built == [1, 2]
     assert threads == {1}
     assert table.columns.tolist() == ["n_trees", "search_k", "ann_recall@4", "p50_ms", "build_s"]

@@ -24,6 +24,8 @@ NASTY = "<img src=x onerror=alert(1)>.png"
 COPY = "beach/copy of 3.jpg"
 """A part of beach/3.png, turned a little: the same picture, once more."""
 TOKEN = "a token for tests"
+INDEXES = ("knn", "knn_pca", "annoy", "annoy_pca", "reranked")
+"""Of the store that is served."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, texture: Draw) -> Path:
     copied.crop((30, 20, 200, 150)).save(pictures / COPY, quality=85)
     texture(999).save(pictures / "city" / NASTY)
     (pictures / "city" / "broken.jpg").write_bytes(b"no picture")
-    SearchEngine.build(pictures, root / "store", threads=2).close()
+    SearchEngine.build(pictures, root / "store", indexes=("annoy", "annoy_pca"), threads=2).close()
     return root
 
 

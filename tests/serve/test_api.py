@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
-from ris.engine import INDEXES, Filter, Hit, SearchEngine
+from ris.engine import Filter, Hit, SearchEngine
+from ris.indexes.registry import SEARCHABLE
 from ris.serve import Settings
-from serve.conftest import COPY, EACH, FOLDERS, NASTY, TOKEN, Live, encoded, running
+from serve.conftest import COPY, EACH, FOLDERS, INDEXES, NASTY, TOKEN, Live, encoded, running
 
 Row = Callable[[str], int]
 TOTAL = EACH * len(FOLDERS) + 2
@@ -66,7 +67,8 @@ def test_about_names_the_store_and_no_path_of_this_machine(live: Live) -> None:
     about = get(live, "/api/about")
     assert about["pictures"] == TOTAL
     assert about["rejected"] == 1
-    assert about["indexes"] == list(INDEXES)
+    searched = [SEARCHABLE[name] for name in live.engine.indexes]
+    assert about["indexes"] == [{"name": o.name, "label": o.label, "note": o.note} for o in searched]
     assert about["name"] == "store"
     assert str(live.engine.folder) not in str(about)
 

@@ -26,7 +26,8 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from serve.conftest import COPY, EACH, FOLDERS, NASTY, Live, encoded
+from ris.indexes.registry import SEARCHABLE
+from serve.conftest import COPY, EACH, FOLDERS, INDEXES, NASTY, Live, encoded
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -428,9 +429,7 @@ def test_indexes_are_compared_and_what_differs_is_marked(open_page: Open, row: R
     with answered(page, "compare"):
         page.get_by_role("link", name="Side by side").click()
     columns = page.locator(".column")
-    expect(columns.locator("h2")).to_have_text(
-        ["KNN", "KNN with PCA", "ANNOY", "ANNOY with PCA", "Re-ranking"]
-    )
+    expect(columns.locator("h2")).to_have_text([SEARCHABLE[index].label for index in INDEXES])
     for column in columns.all():
         expect(column.locator(".latency")).to_have_text(re.compile(r"^\d+(\.\d+)? ms$"))
         expect(column.locator("li")).to_have_count(12)

@@ -1,9 +1,14 @@
 """What changes the store: with the token only, inside the store's folder only."""
 
 import hashlib
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -11,6 +16,7 @@ from PIL import Image
 
 from ris.engine import BusyError, SearchEngine
 from ris.serve import Settings
+from ris.store.gallery import StoreGallery
 from serve.conftest import TOKEN, Live, encoded, running
 
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -151,6 +157,76 @@ def test_what_others_commit_is_taken_up(own: Live, texture: Draw) -> None:
     assert own.client.get("/api/pictures?folder=&limit=500").status_code == 422
     paths = [one["path"] for one in own.client.get("/api/pictures?limit=500").json()["pictures"]]
     assert "new.png" in paths
+
+
+def sync(store: Path) -> None:
+    """Bring a store to what its folder holds, as another process."""
+    subprocess.run([sys.executable, "-m", "ris.cli", "sync", store], check=True, capture_output=True)
+
+
+def wait_for(live: Live, pictures: int) -> None:
+    """Wait until a server has so many pictures."""
+    while live.client.get("/api/about").json()["pictures"] != pictures:
+        time.sleep(0.05)
+
+
+def test_a_new_version_is_taken_up_without_reading_again_what_there_is(
+    own: Live, texture: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = encoded(texture(815))
+    asked = {
+        index: own.client.post("/api/search", params={"index": index}, files={"picture": picture}).json()
+        for index in ("knn", "knn_pca")
+    }
+    count = len(own.engine)
+    read: list[list[int] | None] = []
+    read_vectors = StoreGallery._read_vectors
+
+    def noted(gallery: StoreGallery, contents: Any) -> Any:
+        read.append(None if contents is None else contents.tolist())
+        return read_vectors(gallery, contents)
+
+    monkeypatch.setattr(StoreGallery, "_read_vectors", noted)
+    for number in range(2):
+        texture(815 + number).save(own.engine.folder / f"new {number}.png")
+        sync(own.engine.store)
+        wait_for(own, count + 1 + number)
+    for index, before in asked.items():
+        after = own.client.post("/api/search", params={"index": index}, files={"picture": picture}).json()
+        paths = [hit["picture"]["path"] for hit in after["hits"]]
+        assert paths[0] == "new 0.png"
+        known = [path for path in paths if not path.startswith("new ")]
+        assert known == [hit["picture"]["path"] for hit in before["hits"]][: len(known)]
+    assert read == [[count, count + 1]], "only what is new is read, though nobody searched in between"
+
+
+def test_a_search_in_flight_keeps_its_version(
+    own: Live, texture: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texture(815).save(own.engine.folder / "new.png")
+    picture, count = (own.engine.folder / "new.png").read_bytes(), len(own.engine)
+    begun, go_on, read = threading.Event(), threading.Event(), own.engine.read
+
+    def held(*arguments: Any) -> Any:
+        begun.set()
+        assert go_on.wait(60)
+        return read(*arguments)
+
+    def ask() -> list[str]:
+        found = own.client.post("/api/search", params={"k": 50}, files={"picture": picture}).json()
+        return [hit["picture"]["path"] for hit in found["hits"]]
+
+    monkeypatch.setattr(own.engine, "read", held)
+    with ThreadPoolExecutor(1) as pool:
+        in_flight = pool.submit(ask)
+        assert begun.wait(60)
+        sync(own.engine.store)
+        wait_for(own, count + 1)
+        go_on.set()
+        found = in_flight.result()
+    assert len(found) == count
+    assert "new.png" not in found
+    assert ask()[0] == "new.png"
 
 
 def test_an_empty_store_is_served(tmp_path: Path, stranger: bytes) -> None:

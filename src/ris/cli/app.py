@@ -1,6 +1,7 @@
 """The command's front door: its subcommands, and what `ris --help` says."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from inspect import cleandoc
 from typing import Annotated, Any
@@ -8,15 +9,16 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ris.cli.changing import add, build, remove, sync
+from ris.cli.changing import add, build, refit, remove, sync
 from ris.cli.ending import gracefully
 from ris.cli.judging import evaluate
 from ris.cli.looking import export, info, verify
 from ris.cli.searching import duplicates, find, search
 from ris.cli.serving import serve
+from ris.cli.text import plain
 
 PANELS: dict[str, Sequence[Callable[..., None]]] = {
-    "Make and change a store": (build, add, remove, sync),
+    "Make and change a store": (build, add, remove, sync, refit),
     "Ask a store": (search, find, duplicates, serve),
     "Look at a store": (info, verify, evaluate, export),
 }
@@ -48,9 +50,25 @@ What a command finds goes to stdout, everything else to stderr. Every command ta
 
 
 class _Commands(TyperGroup):
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        with _plainly():
+            return super().make_context(*arguments, **options)
+
     def invoke(self, ctx: Any) -> Any:
-        with gracefully():
+        with gracefully(), _plainly():
             return super().invoke(ctx)
+
+
+@contextmanager
+def _plainly() -> Iterator[None]:
+    """Let no control character of an argument reach the terminal with a message about wrong usage."""
+    try:
+        yield
+    except Exception as error:
+        message = getattr(error, "message", None)
+        if isinstance(message, str):
+            error.message = plain(message)  # type: ignore[attr-defined]
+        raise
 
 
 def _version(wanted: bool) -> None:

@@ -1,4 +1,4 @@
-"""The commands that write a store: build, add, remove, sync."""
+"""The commands that write a store: build, add, remove, sync, refit."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -23,7 +23,11 @@ _TOLD = 10
 def build(
     folder: Annotated[Path, typer.Argument(help="Folder of pictures, at any depth.", show_default=False)],
     store: Annotated[
-        Path, typer.Argument(help="Folder to be made; where it exists, it must be empty.", show_default=False)
+        Path,
+        typer.Argument(
+            help="Folder to be made; where it exists, it must be empty, or hold a build that was broken off.",
+            show_default=False,
+        ),
     ],
     encoder: Annotated[
         str | None,
@@ -40,18 +44,29 @@ def build(
             help="Do not keep what proves the very same picture, some 36 kB a picture.",
         ),
     ] = False,
+    indexes: Annotated[
+        list[str],
+        typer.Option(
+            "--index",
+            help="An approximate index to build beside those that the store chooses, such as annoy; may be "
+            "repeated.",
+            show_default=False,
+        ),
+    ] = [],  # noqa: B006
     threads: Threads = None,
     json: Json = False,
 ) -> None:
     """Make a store of all pictures in a folder.
 
-    Every picture is read once; the folder is not changed. Files that are no pictures are listed.
+    Every picture is read once; the folder is not changed. Files that are no pictures are listed. A build that
+    was broken off goes on where it was.
 
     [bold]Examples[/bold]
 
       ris build photos photos.ris
       ris build photos photos.ris --encoder models/encoder
       ris build photos photos.ris --no-same-picture
+      ris build photos photos.ris --index annoy
     """
     from ris.engine import SearchEngine
 
@@ -64,6 +79,7 @@ def build(
             store,
             encoder=encoder,
             same_picture=not no_same_picture,
+            indexes=indexes,
             threads=threads,
             progress=progress,
         ) as engine,
@@ -164,6 +180,25 @@ def sync(
             _tell_change(change, json)
         if columns:
             say(f"{columns} has a line for {count(engine.set_columns(columns), 'picture')} of the store.")
+
+
+def refit(store: Store, json: Json = False) -> None:
+    """Fit the spaces of a store anew to all that it holds now.
+
+    A store does so by itself where it has doubled. What no picture shows any more is left out.
+
+    [bold]Example[/bold]
+
+      ris refit photos.ris
+    """
+    from ris.engine import SearchEngine
+
+    with bars() as progress, SearchEngine.open(store) as engine:
+        engine.refit(progress=progress)
+        if json:
+            write_json(as_json(engine.info(), engine.rejected()))
+        else:
+            tell(engine.info(), [])
 
 
 def _tell_change(change: "Change", json: bool) -> None:

@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 
 from ris.cli.text import plain
@@ -17,7 +18,7 @@ NOT_HERE = 3
 _INTERRUPTED, _TERMINATED, _PIPE_BROKEN = (
     128 + number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)
 )
-_WHOLE = "every store is as it was before or as it was to become."
+_WHOLE = "every store is whole, and the same command goes on."
 
 
 class _Terminated(BaseException):
@@ -32,6 +33,9 @@ def gracefully() -> Iterator[None]:
     """
     before = signal.getsignal(signal.SIGTERM)
     signal.signal(signal.SIGTERM, _stop)
+    # A stream that was closed before the start, as services do it, is None, and what goes there is lost.
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:

@@ -17,8 +17,12 @@ from ris.errors import RisError
 
 if TYPE_CHECKING:
     from ris.engine import Progress, SearchEngine
+    from ris.indexes.vectors import Positions, Vectors
     from ris.metrics.retrieval import Integers
 
+KS = (1, 5, 10)
+N_RESAMPLES = 1000
+SEED = 0
 SHOWN = ("precision@1", "precision@10", "mAP@R", "recall@10", "ann_recall@10")
 """Metrics in the table; JSON has all."""
 
@@ -69,11 +73,6 @@ def _opened(pictures: Path, encoder: str | None, progress: "Progress | None") ->
         if encoder is not None:
             raise typer.BadParameter(f"{pictures} is a store and has its encoder.", param_hint="--encoder")
         with SearchEngine.open(pictures) as engine:
-            if engine.read_only:
-                raise RisError(
-                    f"{pictures} is a project, whose encoder and projection have learnt from these labels; "
-                    "read what its queries found in reports/metrics.json."
-                )
             yield engine
         return
     with TemporaryDirectory(prefix="ris-") as holder:
@@ -87,8 +86,8 @@ def _judged(engine: "SearchEngine", progress: "Progress | None") -> dict[str, An
     import numpy as np
 
     from ris.copies.grouping import group_ids
-    from ris.engine import RERANKED
-    from ris.metrics.leave_one_out import UNLABELLED, Question, ask, codes, summarised
+    from ris.indexes.registry import RERANKED, approximated
+    from ris.metrics.judge import UNLABELLED, Judged, Question, codes, judge
 
     catalogue, told = engine.pictures(), engine.info()
     position = {picture.row: place for place, picture in enumerate(catalogue)}
@@ -100,26 +99,27 @@ def _judged(engine: "SearchEngine", progress: "Progress | None") -> dict[str, An
     ]
     labels = codes([picture.label for picture in catalogue])
     groups = group_ids(np.array(pairs, np.int64).reshape(-1, 2), len(catalogue))
-    question = Question.of(labels, groups)
+    question = Question.leave_one_out(labels, groups)
     if not len(question.queries):
         raise RisError(
             f"No label in {engine.folder} has two different pictures; put pictures into one folder a label."
         )
     labelled = int(np.count_nonzero(labels != UNLABELLED))
-    answers: dict[str, Any] = {}
-    averages = {}
+    judged: dict[str, Judged] = {}
     rows, vectors = engine.vectors()
+    places = {row: place for place, row in enumerate(rows.tolist())}
     for index in engine.indexes:
-        exact = answers.get(index.replace("annoy", "knn")) if index.startswith("annoy") else None
+        other = approximated(index)
+        exact = judged[other].nearest if other in judged else None
         done = partial(_answered, progress, index, len(question.queries)) if progress else None
 
-        def search(asked: "Integers", k: int, index: str = index) -> "Integers":
-            # Passing over near-copies of the query is not enough: they would speak for their neighbours.
-            copies = [rows[groups == groups[one]] for one in asked] if index == RERANKED else None
-            return engine.nearest(vectors[asked], k, index, copies)[1]
+        def search(asked: "Integers", k: int, index: str = index) -> "tuple[Vectors, Positions]":
+            # Passing over near-duplicates of the query is not enough: they would speak for their neighbours.
+            copies = [rows[groups == groups[one]] for one in asked] if index == RERANKED.name else None
+            distances, found = engine.nearest(vectors[asked], k, index, copies)
+            return distances, np.vectorize(lambda row: places.get(row, -1), otypes=[np.int64])(found)
 
-        answers[index], values = ask(search, rows, question, exact, done)
-        averages[index] = summarised(values, question)
+        judged[index] = judge(search, question, KS, N_RESAMPLES, SEED, exact, done)
     return {
         "encoder": told.encoder,
         "pictures": len(catalogue),
@@ -131,7 +131,7 @@ def _judged(engine: "SearchEngine", progress: "Progress | None") -> dict[str, An
             "groups": len(found),
             "pictures": sum(len(group.pictures) for group in found),
         },
-        "indexes": averages,
+        "indexes": {index: one.summary for index, one in judged.items()},
     }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ris.cli.output import say, write, write_json
-from ris.cli.parameters import Json, Readable
+from ris.cli.parameters import Json, Store
 from ris.cli.progress import bars
 from ris.cli.text import count, size
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ris.engine import Info, Rejected
 
 
-def info(store: Readable, json: Json = False) -> None:
+def info(store: Store, json: Json = False) -> None:
     """Tell what a store holds and how it was made.
 
     [bold]Examples[/bold]
@@ -33,31 +33,46 @@ def info(store: Readable, json: Json = False) -> None:
             tell(engine.info(), engine.rejected())
 
 
-def verify(store: Readable, json: Json = False) -> None:
+def verify(
+    store: Store,
+    recall: Annotated[
+        bool,
+        typer.Option(
+            "--recall",
+            help="Also measure how many of the ten nearest pictures a search finds, without a filter and "
+            "with random ones.",
+        ),
+    ] = False,
+    json: Json = False,
+) -> None:
     """Check every checksum and every row of a store.
 
     Exits with 1 where something is wrong, after a line for each.
 
-    [bold]Example[/bold]
+    [bold]Examples[/bold]
 
       ris verify photos.ris
+      ris verify photos.ris --recall
     """
     from ris.engine import SearchEngine
     from ris.errors import RisError
 
     with SearchEngine.open(store) as engine:
         problems = engine.verify()
+        measured = engine.recall() if recall and not problems else None
     if json:
-        write_json({"whole": not problems, "problems": problems})
+        write_json({"whole": not problems, "problems": problems} | ({"recall": measured} if measured else {}))
     else:
         for problem in problems or ["The store is whole."]:
             write(problem)
+        for share, value in (measured or {}).items():
+            write(f"Recall@10 where {float(share):.1%} of the pictures are let through: {value:.4f}")
     if problems:
         raise RisError(f"{store} has {count(len(problems), 'problem')}; sync it, or build it anew.")
 
 
 def export(
-    store: Readable,
+    store: Store,
     folder: Annotated[
         Path, typer.Argument(help="Folder to be made; where it exists, it must be empty.", show_default=False)
     ],
@@ -99,13 +114,18 @@ def tell(info: "Info", rejected: "Sequence[Rejected]") -> None:
         proof = "kept, not calibrated"
     elif info.local_features and info.false_positive_rate is not None:
         proof = f"kept; threshold chosen for {info.false_positive_rate:.1%} wrongly said to be here"
+    spaces = "none yet"
+    if info.space_version is not None and info.space_fitted_to is not None:
+        spaces = f"version {info.space_version}, fitted to {count(info.space_fitted_to, 'content')}"
     lines = {
-        "Store": f"{info.store}, {size(info.bytes)}{', read-only' if info.read_only else ''}",
+        "Store": f"{info.store}, {size(info.bytes)}",
         "Pictures": f"{count(info.pictures, 'picture')} of {info.folder}",
         "Labels": f"{info.labels:,}",
         "Columns": ", ".join(info.columns) or "none",
         "Encoder": f"{info.encoder}, {info.dimension} dimensions, {info.precision}",
         "Indexes": ", ".join(info.indexes) or "none",
+        "Auto": info.auto,
+        "Spaces": spaces,
         "Same picture": proof,
         "Not used": count(info.rejected, "file"),
     }
@@ -113,5 +133,10 @@ def tell(info: "Info", rejected: "Sequence[Rejected]") -> None:
         write(f"{name + ':':<14}{value}")
     for one in rejected:
         write(f"{'':<14}{one.path}: {one.reason}")
-    if not info.pictures:
+    if info.recall is not None:
+        found = ", ".join(f"{share}: {value:.3f}" for share, value in info.recall.items())
+        write(f"{'Recall@10:':<14}{found}")
+    if info.unread is not None:
+        say(f"Its building was broken off with {count(info.unread, 'file')} to read; `ris build` goes on.")
+    elif not info.pictures:
         say("The store holds no picture; put some into its folder and run `ris sync`.")

@@ -42,6 +42,22 @@ def write_json(content: Any) -> None:
     print(json.dumps(content, allow_nan=False), flush=True)
 
 
+class JsonList:
+    """A list that is written as its entries come, as one line of ASCII like that of `write_json`."""
+
+    def __init__(self) -> None:
+        self._length = 0
+
+    def add(self, entry: Any) -> None:
+        """Write the next entry."""
+        print(f"{', ' if self._length else '['}{json.dumps(entry, allow_nan=False)}", end="", flush=True)
+        self._length += 1
+
+    def end(self) -> None:
+        """Write the end of the list."""
+        print("]" if self._length else "[]", flush=True)
+
+
 def write_table(heads: Sequence[str], rows: Iterable[Sequence[str]], numeric: Iterable[int] = ()) -> None:
     """Write a table.
 

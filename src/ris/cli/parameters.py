@@ -2,9 +2,11 @@
 
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
+
+from ris.indexes.registry import NOTES, IndexName
 
 if TYPE_CHECKING:
     from ris.engine import Filter
@@ -28,6 +30,15 @@ def _values(given: list[str]) -> list[str]:
     return given
 
 
+def _moment(time: datetime | None) -> datetime | None:
+    try:
+        if time is not None:
+            time.timestamp()
+    except (ValueError, OverflowError, OSError) as error:
+        raise typer.BadParameter("give a time after the year 1") from error
+    return time
+
+
 def _sheet(path: Path | None) -> Path | None:
     if path is not None and path.suffix not in (".html", ".png"):
         raise typer.BadParameter("its name must end in .html or .png")
@@ -35,9 +46,6 @@ def _sheet(path: Path | None) -> Path | None:
 
 
 Store = Annotated[Path, typer.Argument(help="The store.", show_default=False)]
-Readable = Annotated[
-    Path, typer.Argument(help="A store, or a project in which `dvc repro` was run.", show_default=False)
-]
 Queries = Annotated[
     list[str],
     typer.Argument(
@@ -52,7 +60,9 @@ Threads = Annotated[
     typer.Option(min=1, help="Threads that read pictures; one a processor without it.", show_default=False),
 ]
 Hits = Annotated[int, typer.Option("-k", "--hits", min=1, help="Hits wanted.")]
-Index = Literal["auto", "knn", "knn_pca", "annoy", "annoy_pca", "reranked"]
+Index = Annotated[
+    IndexName, typer.Option(help=f"What to search by, of what the store has; auto lets it choose. {NOTES}.")
+]
 Output = Annotated[
     Path | None,
     typer.Option(
@@ -92,10 +102,12 @@ MaxBytes = Annotated[
     int | None, typer.Option(min=0, help="Whose file is not larger.", rich_help_panel=_FILTER)
 ]
 After = Annotated[
-    datetime | None, typer.Option(help="Whose file was changed after this time.", rich_help_panel=_FILTER)
+    datetime | None,
+    typer.Option(callback=_moment, help="Whose file was changed after this time.", rich_help_panel=_FILTER),
 ]
 Before = Annotated[
-    datetime | None, typer.Option(help="Whose file was changed before this time.", rich_help_panel=_FILTER)
+    datetime | None,
+    typer.Option(callback=_moment, help="Whose file was changed before this time.", rich_help_panel=_FILTER),
 ]
 Columns = Annotated[
     list[str],

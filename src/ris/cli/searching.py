@@ -2,14 +2,14 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 import typer
 
-from ris.cli.ending import NOT_HERE
-from ris.cli.output import results, say, write, write_json, write_table
+from ris.cli.ending import FAILED, NOT_HERE
+from ris.cli.output import JsonList, results, say, write, write_json, write_table
 from ris.cli.parameters import (
     After,
     Before,
@@ -26,7 +26,7 @@ from ris.cli.parameters import (
     Output,
     Part,
     Queries,
-    Readable,
+    Store,
     Urls,
     chosen,
 )
@@ -37,23 +37,21 @@ from ris.errors import RisError
 if TYPE_CHECKING:
     from PIL import Image
 
-    from ris.cli.contact_sheet import Shown
-    from ris.engine import DuplicateGroup, Finding, Hit, Picture, Query, SearchEngine
+    from ris.cli.contact_sheet import Shown, Strip
+    from ris.engine import DuplicateGroup, Filter, Finding, Hit, Picture, SearchEngine
+
+_TOGETHER = 8
+"""Pictures that are searched with at once; their answers come together."""
 
 
 def search(
-    store: Readable,
+    store: Store,
     pictures: Queries,
     k: Hits = 10,
-    index: Annotated[
-        Index,
-        typer.Option(
-            help="Exact (knn), approximate (annoy), on all dimensions or few (_pca); asked again with the "
-            "first answers (reranked)."
-        ),
-    ] = "auto",
+    index: Index = "auto",
     max_distance: Annotated[
-        float | None, typer.Option(min=0, max=2, help="Of a hit; 0 is identical.", show_default=False)
+        float | None,
+        typer.Option(min=0, max=2, help="Of a hit; 0 is identical.", show_default=False),
     ] = None,
     collapse: Annotated[
         bool, typer.Option("--collapse", help="Show near-copies among the hits as one.")
@@ -90,31 +88,38 @@ def search(
     """
     from ris.engine import SearchEngine
 
+    _check_rows(pictures)
     with SearchEngine.open(store, urls=urls) as engine:
         filter = chosen(label, folder, min_side, min_bytes, max_bytes, after, before, where)
-        answers = []
-        for name in pictures:
-            query = _query(name, engine)
-            hits = engine.search(
-                query,
-                k,
-                index=index,
-                max_distance=max_distance,
-                where=filter,
-                collapse=collapse,
-                verify=not no_verify,
-                box=box,
+        engine.count(filter)  # what is wrong with the filter is told once, before the first answer
+        options = _Options(
+            k=k,
+            index=index,
+            max_distance=max_distance,
+            where=filter,
+            collapse=collapse,
+            verify=not no_verify,
+        )
+        report = _Report(engine, box, output, json)
+        for names in (pictures[start : start + _TOGETHER] for start in range(0, len(pictures), _TOGETHER)):
+            queries = [_query(name, engine, box) for name in names]
+            found = iter(
+                _hits([one for one in queries if not isinstance(one, RisError)], engine, box, options)
             )
-            heading = f"{name}: {count(len(hits), 'similar picture')}"
-            answers.append(_Answer(heading, query, box, hits))
-        if json:
-            found = zip(pictures, answers, strict=True)
-            write_json([{"query": name, "hits": [asdict(hit) for hit in one.hits]} for name, one in found])
-        _show(answers, engine, "Similar pictures", output, quiet=json)
+            for name, query in zip(names, queries, strict=True):
+                if isinstance(query, RisError):
+                    report.fail(name, query)
+                else:
+                    hits = next(found)
+                    entry = {"query": name, "hits": [asdict(hit) for hit in hits]}
+                    report.answer(f"{name}: {count(len(hits), 'similar picture')}", query, hits, entry)
+        report.end("Similar pictures")
+    if report.failed:
+        raise typer.Exit(FAILED)
 
 
 def find(
-    store: Readable,
+    store: Store,
     pictures: Queries,
     k: Hits = 10,
     box: Box = None,
@@ -144,6 +149,7 @@ def find(
     """
     from ris.engine import SearchEngine
 
+    _check_rows(pictures)
     with SearchEngine.open(store, urls=urls) as engine:
         if not engine.info().local_features:
             raise RisError(
@@ -151,21 +157,24 @@ def find(
                 "or use `ris search`."
             )
         filter = chosen(label, folder, min_side, min_bytes, max_bytes, after, before, where)
-        queries = [_query(name, engine) for name in pictures]
-        findings = [engine.find(query, k, where=filter, box=box) for query in queries]
-        if json:
-            found = zip(pictures, findings, strict=True)
-            write_json([{"query": name, **asdict(one)} for name, one in found])
-        answers = [
-            _Answer(_verdict(name, one), query, box, one.hits)
-            for name, query, one in zip(pictures, queries, findings, strict=True)
-        ]
-        _show(answers, engine, "Where it is", output, quiet=json)
-    if not all(one.here for one in findings):
+        engine.count(filter)  # as in search
+        report, here = _Report(engine, box, output, json), True
+        for name in pictures:
+            query = _query(name, engine, box)
+            if isinstance(query, RisError):
+                report.fail(name, query)
+                continue
+            finding = engine.find(query, k, where=filter, box=_left_to_cut(query, box))
+            here &= bool(finding.here)
+            report.answer(_verdict(name, finding), query, finding.hits, {"query": name, **asdict(finding)})
+        report.end("Where it is")
+    if report.failed:
+        raise typer.Exit(FAILED)
+    if not here:
         raise typer.Exit(NOT_HERE)
 
 
-def duplicates(store: Readable, output: Output = None, json: Json = False) -> None:
+def duplicates(store: Store, output: Output = None, json: Json = False) -> None:
     """Find groups of pictures that are one picture.
 
     Re-encoded, resized, cropped, turned or mirrored: proven by geometry. Of each group one is suggested to be
@@ -194,26 +203,117 @@ def duplicates(store: Readable, output: Output = None, json: Json = False) -> No
             _write_groups(output, groups, engine)
 
 
-@dataclass(frozen=True, eq=False)
-class _Answer:
-    heading: str
-    query: "Query"
-    box: Part | None
-    hits: "Sequence[Hit]"
+class _Options(TypedDict):
+    k: int
+    index: str
+    max_distance: float | None
+    where: "Filter | None"
+    collapse: bool
+    verify: bool
 
 
-def _query(name: str, engine: "SearchEngine") -> "Query":
-    """Return what the engine takes for what was given on the command line."""
-    if name == "-":
-        return sys.stdin.buffer.read()
-    if name.startswith(("http://", "https://")):
-        return engine.read(name)
-    kind, _, row = name.partition(":")
-    if kind == "row":
-        if not row.isdecimal():
+class _Report:
+    """Answers as they come: printed, and kept small for a contact sheet where one is wanted."""
+
+    def __init__(self, engine: "SearchEngine", box: Part | None, output: Path | None, json: bool) -> None:
+        self.failed = False
+        """Whether a picture could not be asked for."""
+        self._engine, self._box, self._output = engine, box, output
+        self._list = JsonList() if json else None
+        self._strips: list[Strip] = []
+
+    def answer(self, heading: str, query: "Image.Image | int", hits: "Sequence[Hit]", entry: Any) -> None:
+        """Write one picture's answer, as a JSON entry or for people."""
+        from ris.cli.contact_sheet import Strip
+        from ris.cli.terminal import show, shows_pictures
+
+        if self._list is not None:
+            self._list.add(entry)
+        else:
+            write(heading)
+            if hits:
+                _write_hits(hits)
+            if shows_pictures(results()):
+                shown = _shown(query, self._box, hits, self._engine)
+                show(results(), [(one.name, one.picture) for one in shown])
+            sys.stdout.flush()
+        if self._output:
+            self._strips.append(Strip(heading, _shown(query, self._box, hits, self._engine)))
+
+    def fail(self, name: str, error: RisError) -> None:
+        """Tell why a picture cannot be asked for."""
+        self.failed = True
+        say(f"error: {error}")
+        if self._list is not None:
+            self._list.add({"query": name, "error": str(error)})
+
+    def end(self, title: str) -> None:
+        """Write what is written when all are answered."""
+        from ris.cli.contact_sheet import write_sheet
+
+        if self._list is not None:
+            self._list.end()
+        if self._output:
+            write_sheet(self._output, title, self._strips)
+            say(f"The contact sheet is {self._output}.")
+
+
+def _check_rows(pictures: "Sequence[str]") -> None:
+    for name in pictures:
+        kind, _, row = name.partition(":")
+        if kind == "row" and not (row.isascii() and row.isdecimal()):
             raise typer.BadParameter(f"{name} is no row; give `row:` and its number, such as row:12.")
+
+
+def _query(name: str, engine: "SearchEngine", box: Part | None) -> "Image.Image | int | RisError":
+    """Return what the engine takes for what was given on the command line, or why it takes it for nothing.
+
+    A picture is read and cut; of one of the store's own, which is looked at without reading it, only its row
+    is returned.
+    """
+    try:
+        if name == "-":
+            return _from_stdin(engine, box)
+        kind, _, row = name.partition(":")
+        if kind != "row":
+            return engine.read(name, box)
+        if box is None:
+            engine.picture(int(row))
+        else:
+            engine.read(int(row), box)
         return int(row)
-    return name
+    except RisError as error:
+        return error
+
+
+def _from_stdin(engine: "SearchEngine", box: Part | None) -> "Image.Image":
+    from ris.images.decoding import UnreadableImage
+
+    if sys.stdin is None:
+        raise RisError("Nothing can be read from stdin, as it is closed; name a file, or pipe a picture in.")
+    try:
+        data = sys.stdin.buffer.read()
+    except (OSError, ValueError) as error:
+        raise RisError(
+            f"Nothing can be read from stdin ({error}); name a file, or pipe a picture in."
+        ) from error
+    try:
+        return engine.read(data, box)
+    except UnreadableImage as error:
+        raise UnreadableImage(error.kind, error.reason, "What came from stdin") from error
+
+
+def _left_to_cut(query: "Image.Image | int", box: Part | None) -> Part | None:
+    """Return the box for a row; a picture that was read is cut already."""
+    return box if isinstance(query, int) else None
+
+
+def _hits(
+    queries: "Sequence[Image.Image | int]", engine: "SearchEngine", box: Part | None, options: _Options
+) -> "Sequence[Sequence[Hit]]":
+    if box is None and len(queries) > 1:
+        return engine.search_many(queries, **options)
+    return [engine.search(one, box=_left_to_cut(one, box), **options) for one in queries]
 
 
 def _verdict(name: str, finding: "Finding") -> str:
@@ -231,25 +331,6 @@ def _mark(hit: "Hit") -> str:
     return "yes, mirrored" if hit.mirrored else "yes"
 
 
-def _show(
-    answers: "Sequence[_Answer]", engine: "SearchEngine", title: str, output: Path | None, *, quiet: bool
-) -> None:
-    """Print answers, as pictures too where the terminal shows them, and write them to a contact sheet."""
-    from ris.cli.contact_sheet import Strip, write_sheet
-    from ris.cli.terminal import show, shows_pictures
-
-    console = results()
-    for answer in () if quiet else answers:
-        write(answer.heading)
-        if answer.hits:
-            _write_hits(answer.hits)
-        if shows_pictures(console):
-            show(console, [(one.name, one.picture) for one in _shown(answer, engine)])
-    if output:
-        write_sheet(output, title, [Strip(one.heading, _shown(one, engine)) for one in answers])
-        say(f"The contact sheet is {output}.")
-
-
 def _write_hits(hits: "Sequence[Hit]") -> None:
     heads = ["", "distance", "same picture", "row", "path"]
     rows = [
@@ -263,12 +344,14 @@ def _write_hits(hits: "Sequence[Hit]") -> None:
     write_table(heads, rows, numeric=(0, 1, 3))
 
 
-def _shown(answer: "_Answer", engine: "SearchEngine") -> "list[Shown]":
+def _shown(
+    query: "Image.Image | int", box: Part | None, hits: "Sequence[Hit]", engine: "SearchEngine"
+) -> "list[Shown]":
     """Return the query and its hits as they are shown."""
     from ris.cli.contact_sheet import Shown, shrunk
 
-    shown = [Shown(shrunk(engine.read(answer.query, answer.box)), "the query")]
-    for place, hit in enumerate(answer.hits, 1):
+    shown = [Shown(shrunk(engine.read(query, _left_to_cut(query, box))), "the query")]
+    for place, hit in enumerate(hits, 1):
         notes = [f"{place}: distance {hit.distance:.3f}"]
         if hit.same_picture:
             notes.append("the same picture" + (", mirrored" if hit.mirrored else ""))

@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from ris.cli.output import say, write, write_json
-from ris.cli.parameters import Json, Readable
+from ris.cli.parameters import Json, Store
 
 
 def serve(
-    store: Readable,
+    store: Store,
     host: Annotated[
         str, typer.Option(help="Address to listen on; 0.0.0.0 is open to the whole network.")
     ] = "127.0.0.1",
@@ -57,13 +57,11 @@ def serve(
         listener.listen()
         place = f"[{host}]" if ":" in host else host
         url = f"http://{place}:{listener.getsockname()[1]}/"
-        writable = None if engine.read_only else settings.token
         if json:
-            write_json({"url": url, "token": writable})
+            write_json({"url": url, "token": settings.token})
         else:
             write(f"The page: {url}")
-            if writable:
-                write(f"Writing needs this token: {writable}")
+            write(f"Writing needs this token: {settings.token}")
             say("Ctrl-C ends it.")
         sys.stdout.flush()
         configured(engine, settings).run([listener])

@@ -1,40 +1,32 @@
-"""Local features of pictures, and the store that keeps those of a whole catalog.
+"""Local features of pictures, and how they are packed.
 
 RootSIFT: Lowe 2004, "Distinctive image features from scale-invariant keypoints", IJCV, and Arandjelović and
 Zisserman 2012, "Three things everyone should know to improve object retrieval", CVPR.
 """
 
-from collections.abc import Sequence
+import struct
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import Any, Self, TypeAlias
+from itertools import pairwise
+from typing import TypeAlias
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, ValidationError
-from tqdm import tqdm
 
-from ris.artifacts import checksum, read_json, write_json, writing
 from ris.copies.perceptual_hash import fingerprint
 from ris.errors import RisError
-from ris.images.decoding import read_image
-from ris.threads import worker_threads
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 
-FORMAT = 2
 CONTRAST = 0.02
 """SIFT's contrast threshold: half of OpenCV's, for what is dark or blurred."""
 SMALLEST = 128
 """A thumbnail of 64 pixels shows some 25 points at its own size and five times as many at this one."""
 STEP = 5
-"""Width of one of the 16 levels to which the store rounds a descriptor's values; they seldom exceed 75."""
+"""Width of one of the 16 levels to which packing rounds a descriptor's values; they seldom exceed 75."""
 THUMBNAIL = 96
-"""Longer side of the grey picture that the store keeps to compare pixels."""
-FILES = ("points.npy", "descriptors.npy", "counts.npy", "sizes.npy", "thumbnails.npy", "fingerprints.npy")
+"""Longer side of the grey picture that is kept to compare pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,160 +129,40 @@ def unpack(packed: Bytes) -> Bytes:
     return np.concatenate([packed & 15, packed >> 4], axis=1) * np.uint8(STEP)
 
 
-class _Manifest(BaseModel):
-    """local_features.json."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    format: int
-    catalog: str
-    n_features: int
-    side: int
-    files: dict[str, str]
+_HEADER = struct.Struct("<3I2H")
+"""Features, the picture's width and height, its thumbnail's width and height."""
+_POINT, _DESCRIPTOR = 4, 64
+"""Bytes of a feature."""
 
 
-@dataclass(frozen=True, eq=False)
-class LocalFeatureStore:
-    """The local features of a catalog, in its order, on disk: 68 bytes a feature, 9,236 more a picture."""
+def encode(features: LocalFeatures) -> bytes:
+    """Pack local features for a store, points and descriptors rounded, the grey picture shrunk.
 
-    points: npt.NDArray[np.uint16]
-    """(n, n_features, 2) x and y; 0 and 65535 are the picture's borders."""
-    descriptors: Bytes
-    """(n, n_features, 64), see `pack`; what a picture has too few features for is zero."""
-    counts: npt.NDArray[np.int32]
-    """(n,) features of each picture."""
-    sizes: npt.NDArray[np.int32]
-    """(n, 2) width and height of each picture."""
-    thumbnails: Bytes
-    """(n, `THUMBNAIL`, `THUMBNAIL`) grey, each at the top left; the rest is zero."""
-    fingerprints: npt.NDArray[np.uint64]
-    """(n,) see `ris.copies.perceptual_hash`."""
-    side: int
-    """See `describe`."""
+    68 bytes a feature, and 9 kB more.
+    """
+    small = thumbnail(features.grey)
+    header = _HEADER.pack(len(features.points), *features.size, *small.shape[::-1])
+    places = ((features.points + 0.5) / features.size).clip(0, 1) * 65535
+    parts = (np.rint(places).astype("<u2"), pack(features.descriptors), small)
+    return b"".join([header, *(part.tobytes() for part in parts)])
 
-    @property
-    def n_features(self) -> int:
-        """How many features a picture has at most."""
-        return int(self.points.shape[1])
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all arrays together."""
-        arrays = self.points, self.descriptors, self.counts, self.sizes, self.thumbnails, self.fingerprints
-        return sum(array.nbytes for array in arrays)
+def decode(data: bytes) -> LocalFeatures:
+    """Undo `encode`, up to its rounding.
 
-    def __len__(self) -> int:
-        return len(self.counts)
-
-    def __getitem__(self, row: int) -> LocalFeatures:
-        """Return the features of the picture in row `row` of the catalog."""
-        count = self.counts[row]
-        width, height = (int(length) for length in self.sizes[row])
-        points = self.points[row, :count] / np.float32(65535) * (width, height) - 0.5
-        across, down = _thumbnail_size(*_described_size((width, height), self.side))
+    Raises:
+        RisError: it is not what `encode` made.
+    """
+    try:
+        count, width, height, across, down = _HEADER.unpack_from(data)
+        ends = np.cumsum([_HEADER.size, count * _POINT, count * _DESCRIPTOR, down * across])
+        points, packed, grey = (data[start:end] for start, end in pairwise(ends))
+        places = np.frombuffer(points, "<u2").reshape(count, 2) / np.float32(65535)
         return LocalFeatures(
-            points.astype(np.float32),
-            unpack(self.descriptors[row, :count]),
+            (places * (width, height) - 0.5).astype(np.float32),
+            unpack(np.frombuffer(packed, np.uint8).reshape(count, _DESCRIPTOR)),
             (width, height),
-            np.asarray(self.thumbnails[row, :down, :across]),
+            np.frombuffer(grey, np.uint8).reshape(down, across),
         )
-
-    @classmethod
-    def write(
-        cls,
-        folder: Path,
-        files: Sequence[Path],
-        catalog_sha256: str,
-        *,
-        n_features: int,
-        side: int,
-        max_pixels: int,
-        workers: int,
-    ) -> None:
-        """Describe picture files on `workers` threads, whose number does not change a byte, and store them.
-
-        Args:
-            folder: what is made: one array for each of `FILES`, and local_features.json.
-            files: one for each row of the catalog.
-            catalog_sha256: checksum of the catalog.
-            n_features: see `describe`.
-            side: see `describe`.
-            max_pixels: see `read_image`.
-            workers: threads.
-
-        Raises:
-            RisError: a file cannot be read any more.
-        """
-        picture = partial(_describe_file, n_features=n_features, side=side, max_pixels=max_pixels)
-        shapes: dict[str, tuple[type, tuple[int, ...]]] = {
-            "points.npy": (np.uint16, (len(files), n_features, 2)),
-            "descriptors.npy": (np.uint8, (len(files), n_features, 64)),
-            "counts.npy": (np.int32, (len(files),)),
-            "sizes.npy": (np.int32, (len(files), 2)),
-            "thumbnails.npy": (np.uint8, (len(files), THUMBNAIL, THUMBNAIL)),
-            "fingerprints.npy": (np.uint64, (len(files),)),
-        }
-        with writing(folder) as fresh:
-            fresh.mkdir()
-            arrays = [
-                np.lib.format.open_memmap(fresh / name, "w+", dtype, shape)
-                for name, (dtype, shape) in shapes.items()
-            ]
-            points, descriptors, counts, sizes, thumbnails, fingerprints = arrays
-            with worker_threads(workers) as pool:
-                found = tqdm(pool.map(picture, files), "local features", total=len(files), disable=None)
-                for row, features in enumerate(found):
-                    count = len(features.points)
-                    places = (features.points + 0.5) / features.size
-                    points[row, :count] = np.rint(places.clip(0, 1) * 65535)
-                    descriptors[row, :count] = pack(features.descriptors)
-                    counts[row], sizes[row] = count, features.size
-                    small = thumbnail(features.grey)
-                    thumbnails[row, : small.shape[0], : small.shape[1]] = small
-                    fingerprints[row] = features.fingerprint
-            for array in arrays:
-                array.flush()
-            manifest = _Manifest(
-                format=FORMAT,
-                catalog=catalog_sha256,
-                n_features=n_features,
-                side=side,
-                files={name: checksum(fresh / name) for name in FILES},
-            )
-            write_json(fresh / "local_features.json", manifest.model_dump())
-
-    @classmethod
-    def open(cls, folder: Path, catalog_sha256: str) -> Self:
-        """Map a store into memory, after its checksums are verified.
-
-        Raises:
-            RisError: it is missing or damaged, of another format, or of another catalog.
-        """
-        path = folder / "local_features.json"
-        try:
-            manifest = _Manifest.model_validate(read_json(path))
-        except ValidationError as error:
-            raise RisError(f"{path} is damaged; remake it with `dvc repro`.") from error
-        if manifest.format != FORMAT:
-            raise RisError(f"{path} has format {manifest.format}, not {FORMAT}; remake it with `dvc repro`.")
-        if manifest.catalog != catalog_sha256:
-            raise RisError(
-                f"The local features in {folder} are of another catalog than the present one; "
-                "remake them with `dvc repro`."
-            )
-        for name in FILES:
-            file = folder / name
-            if not file.is_file() or checksum(file) != manifest.files.get(name):
-                raise RisError(f"{file} is missing or damaged; remake it with `dvc repro`.")
-        points, descriptors, counts, sizes, thumbnails, fingerprints = (
-            _mapped(folder / name) for name in FILES
-        )
-        return cls(points, descriptors, counts, sizes, thumbnails, fingerprints, manifest.side)
-
-
-def _describe_file(file: Path, *, n_features: int, side: int, max_pixels: int) -> LocalFeatures:
-    return describe(read_image(file, max_pixels), n_features, side)
-
-
-def _mapped(file: Path) -> Any:
-    return np.load(file, mmap_mode="r", allow_pickle=False)
+    except (ValueError, struct.error) as error:
+        raise RisError(f"Local features are damaged ({error}).") from error

@@ -4,9 +4,11 @@ The perceptual hash by the discrete cosine transform: Zauner 2010, "Implementati
 perceptual image hash functions", section 3.2.1.
 """
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 import cv2
+import faiss
 import numpy as np
 import numpy.typing as npt
 
@@ -31,4 +33,24 @@ def fingerprint(grey: Bytes) -> int:
 def nearest(fingerprint: int, gallery: Fingerprints, rows: Rows, k: int) -> Rows:
     """Return the rows (k,) of a gallery's fingerprints (n,) with the fewest other bits; ties by place."""
     distances = np.bitwise_count(gallery ^ np.uint64(fingerprint))
-    return rows[np.argsort(distances, kind="stable")[:k]]
+    if k < len(distances):
+        near = np.flatnonzero(distances <= np.partition(distances, k)[k])
+    else:
+        near = np.arange(len(distances))
+    return rows[near[np.argsort(distances[near], kind="stable")[:k]]]
+
+
+def nearest_hashes(hashes: Fingerprints) -> Callable[[Fingerprints, int], Rows]:
+    """Return a search among hashes (n,): from hashes (q,) and k to the places (q, k) of the nearest."""
+    index = faiss.IndexBinaryFlat(64)
+    index.add(_as_bytes(hashes))
+
+    def search(queries: Fingerprints, k: int) -> Rows:
+        found: Rows = index.search(_as_bytes(queries), k)[1]
+        return found
+
+    return search
+
+
+def _as_bytes(hashes: Fingerprints) -> Bytes:
+    return np.ascontiguousarray(hashes, np.uint64).view(np.uint8).reshape(-1, 8)

@@ -79,3 +79,19 @@ def in_turn(rankings: Sequence[Rows], k: int) -> Rows:
     _, first = np.unique(drawn, return_index=True)
     once = drawn[np.sort(first)]
     return once[once >= 0][:k]
+
+
+def pooled(vectors: Vectors, regions: Vectors, weight: float) -> Vectors:
+    """Return the averages (n, D) of pictures' vectors and of their regions', so that one vector knows parts.
+
+    As in Tolias et al., Particular object retrieval with integral max-pooling of CNN activations, 2016, arXiv
+    1511.05879, where the regions' vectors are summed.
+
+    Args:
+        vectors: (n, D) of the pictures.
+        regions: (5 n, D) of their regions, those of a picture one after the other.
+        weight: of the mean of a picture's regions; its own vector has weight 1.
+    """
+    means = regions.reshape(len(vectors), REGIONS, -1).mean(axis=1)
+    summed: Vectors = vectors + np.float32(weight) * means
+    return summed / np.float32(1 + weight)

@@ -74,15 +74,13 @@ class Networks:
     """What embeds."""
 
     queries: QueryNetwork
-    """For the indexes."""
-    writes: Embedder | None = None
-    """What is added to the store; None where that is only read."""
-    views: QueryNetwork | None = None
-    """Of a query, where candidates for the same picture are searched by another network."""
+    """Queries."""
+    writes: Embedder
+    """What is added to the store."""
 
     def traced(self) -> Self:
-        """Return the same networks, with those that see queries traced."""
-        return replace(self, queries=self.queries.traced(), views=self.views and self.views.traced())
+        """Return the same networks, with that which sees queries traced."""
+        return replace(self, queries=self.queries.traced())
 
 
 def of_store(embedder: Embedder) -> Networks:

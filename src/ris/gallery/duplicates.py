@@ -11,10 +11,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from ris.copies.grouping import group_ids
-from ris.copies.perceptual_hash import Fingerprints, nearest
+from ris.copies.perceptual_hash import Fingerprints, nearest_hashes
 from ris.copies.verification import Verified
 from ris.errors import RisError
 from ris.indexes.exact import ExactIndex
+from ris.indexes.ivf import IvfIndex
 from ris.indexes.vectors import Vectors
 from ris.threads import worker_threads
 from ris.types import DuplicateGroup, Picture, Progress
@@ -22,8 +23,8 @@ from ris.types import DuplicateGroup, Picture, Progress
 Positions: TypeAlias = npt.NDArray[np.int64]
 """Places in the list of pictures, from 0."""
 Verify: TypeAlias = Callable[[int, Sequence[int]], list[Verified]]
-"""Looks for the picture at a position in those at others, whose positions are the rows of what it returns;
-from several threads at once. See `ris.copies.verification.verify`."""
+"""Looks for a content in others, which are the rows of what it returns; from several threads at once. See
+`ris.copies.verification.verify`."""
 Read: TypeAlias = Callable[[int], Image.Image]
 """Reads the picture at a position, whole and upright; from several threads at once."""
 
@@ -36,13 +37,19 @@ AREA = 2**18
 AS_SHARP = 0.5
 """Share of the greatest sharpness from which another counts as equal. Encoding a picture anew leaves 0.5 to
 1.6 of its sharpness, for blocks have edges; a blur of one pixel leaves 0.05."""
+EXACT_UP_TO = 20_000
+"""Contents of which all pairs are compared; of more, those of the same partitions."""
+PROBES = 16
+"""Partitions in which the nearest of a content are looked for."""
+SEED = 0
 _AT_ONCE = 256
 
 
 def find_duplicates(
     pictures: Sequence[Picture],
+    contents: Positions,
     vectors: Vectors,
-    fingerprints: Fingerprints,
+    hashes: Fingerprints,
     verify: Verify,
     threshold: float,
     read: Read,
@@ -58,8 +65,9 @@ def find_duplicates(
 
     Args:
         pictures: in the order in which they and the groups are returned.
-        vectors: (n, d) of the pictures, in the space in which candidates are searched.
-        fingerprints: (n,) of the pictures, see `ris.copies.perceptual_hash`.
+        contents: (n,) what each shows; pictures of the same content are files of the same bytes.
+        vectors: (m, d) of the contents, in the space in which candidates are searched.
+        hashes: (m,) of the contents, see `ris.copies.perceptual_hash`.
         verify: see `Verify`.
         threshold: two pictures are one where there is more evidence.
         read: see `Read`; called only where a group's largest pictures are equally large.
@@ -71,15 +79,12 @@ def find_duplicates(
     """
     if not pictures:
         return []
-    first_of: dict[str, int] = {}
-    originals = np.array(
-        [first_of.setdefault(picture.sha256, position) for position, picture in enumerate(pictures)], np.int64
-    )
-    distinct = np.unique(originals)
+    distinct, first, inverse = np.unique(contents, return_index=True, return_inverse=True)
     with worker_threads(workers) as pool:
-        partners = _partners(vectors[distinct], fingerprints[distinct], pool, progress)
+        partners = _partners(vectors[distinct], hashes[distinct], pool, progress)
         proven, inliers = _proven(distinct, partners, verify, threshold, pool, progress)
-        copies = np.stack([originals, np.arange(len(pictures))], axis=1)
+        proven = first[np.searchsorted(distinct, proven)]
+        copies = np.stack([first[inverse], np.arange(len(pictures))], axis=1)
         group_of = group_ids(np.concatenate([copies, proven]), len(pictures))
         groups = [group for group in _members(group_of) if len(group) > 1]
         suggested = list(pool.map(partial(suggestion, pictures, read), groups))
@@ -155,18 +160,21 @@ def _members(groups: npt.NDArray[np.int32]) -> list[list[int]]:
 
 
 def _partners(
-    vectors: Vectors, fingerprints: Fingerprints, pool: ThreadPoolExecutor, progress: Progress | None
+    vectors: Vectors, hashes: Fingerprints, pool: ThreadPoolExecutor, progress: Progress | None
 ) -> list[Positions]:
-    """Return for each picture i those j > i of which either is among the other's nearest."""
+    """Return for each content i those j > i of which either is among the other's nearest."""
     count = len(vectors)
     places = np.arange(count)
-    index = ExactIndex.build(vectors, places, {}, seed=0)
+    index = (
+        ExactIndex(vectors) if count <= EXACT_UP_TO else IvfIndex.build(vectors, {"n_probes": PROBES}, SEED)
+    )
+    alike = nearest_hashes(hashes)
 
     def near(start: int) -> Positions:
-        # A picture is among its own nearest; hence one more of each.
+        # A content is among its own nearest; hence one more of each.
         batch = slice(start, start + _AT_ONCE)
-        alike = [nearest(int(one), fingerprints, places, ALIKE + 1) for one in fingerprints[batch]]
-        return np.concatenate([index.search(vectors[batch], NEAREST + 1)[1], alike], axis=1)
+        found = index.search(vectors[batch], NEAREST + 1)[1]
+        return np.concatenate([found, alike(hashes[batch], min(ALIKE + 1, count))], axis=1)
 
     found: list[Positions] = []
     for part in pool.map(near, range(0, count, _AT_ONCE)):
@@ -189,10 +197,10 @@ def _proven(
     pool: ThreadPoolExecutor,
     progress: Progress | None,
 ) -> tuple[Positions, Positions]:
-    """Return the pairs (P, 2) of positions that are proven, and of each the points (P,) that agree.
+    """Return the pairs (P, 2) of contents that are proven, and of each the points (P,) that agree.
 
     Args:
-        distinct: (m,) positions that are compared.
+        distinct: (m,) contents that are compared.
         partners: for each of these those to compare it with, as places among these.
     """
     pairs: list[tuple[int, int, int]] = []

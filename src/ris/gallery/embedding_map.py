@@ -71,7 +71,7 @@ def place(
     Raises:
         RisError: the vectors hold a NaN or an infinity, or there are none.
     """
-    index = ExactIndex.build(normalise(vectors), np.arange(len(vectors)), {}, seed=0)
+    index = ExactIndex.build(normalise(vectors), {}, seed=0)
     found = np.empty((len(queries), 2), np.float32)
     for start in range(0, len(queries), _AT_ONCE):
         distances, neighbours = index.search(normalise(queries[start : start + _AT_ONCE]), NEIGHBOURS)

@@ -7,31 +7,43 @@ from typing import TypeAlias
 import numpy as np
 
 from ris.copies.local_features import LocalFeatures
+from ris.copies.perceptual_hash import nearest
 from ris.copies.verification import Verified, verify
-from ris.gallery.catalogue import Mask, Positions
-from ris.gallery.snapshot import Snapshot
+from ris.copies.views import in_turn, merged
+from ris.gallery.catalogue import NO_PICTURES, Positions
+from ris.gallery.gallery import Found, Gallery
+from ris.indexes.index import Mask
 from ris.indexes.vectors import Vectors
 from ris.types import BadQueryError, Finding, Hit
 
-Nearest: TypeAlias = Callable[[int], tuple[Vectors, Positions]]
-"""Returns the distances (j,) and positions (j,) of as many nearest as are asked for, or as there are."""
+Nearest: TypeAlias = Callable[[int], Found]
+"""Returns as many nearest pictures as are wanted, or as there are."""
 
 NEAR = 1.0
-"""Distance between two hits' vectors beyond which they are not compared as near-copies."""
+"""Distance between two hits' vectors beyond which they are not compared as near-duplicates."""
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
-    """A query as the search looks at it."""
+class Prepared:
+    """A query, embedded and described."""
 
     vector: Vectors
     """(D,) of the encoder."""
     features: LocalFeatures | None
     """None where nothing is to be proven."""
-    allowed: Mask
-    """(n,) which pictures count."""
-    without: Positions
-    """(h,) the picture of the store that is asked for, if any."""
+    without: Positions = field(default_factory=lambda: NO_PICTURES)
+    """(h,) the picture of the gallery that is searched from, if any."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is wanted of a search, see `SearchEngine.search`."""
+
+    k: int
+    index: str
+    max_distance: float | None = None
+    collapse: bool = False
+    prove: bool = False
 
 
 @dataclass(eq=False)
@@ -43,73 +55,61 @@ class _Kept:
     copies: list[int] = field(default_factory=list)
 
 
-def similar(
-    snapshot: Snapshot,
-    asked: Asked,
-    k: int,
-    *,
-    index: str,
-    max_distance: float | None,
-    collapse: bool,
-    prove: bool,
-) -> list[Hit]:
+def similar(gallery: Gallery, query: Prepared, allowed: Mask | None, wanted: Wanted) -> list[Hit]:
     """Answer what is similar, see `SearchEngine.search`."""
 
-    def nearest(count: int) -> tuple[Vectors, Positions]:
-        distances, positions = snapshot.nearest(index, asked.vector, count, asked.allowed, asked.without)
+    def nearest_pictures(count: int) -> Found:
+        distances, positions = gallery.nearest(wanted.index, query.vector, count, allowed, query.without)
         within = len(distances)
-        if max_distance is not None:
-            within = int(np.searchsorted(distances, max_distance, side="right"))
+        if wanted.max_distance is not None:
+            within = int(np.searchsorted(distances, wanted.max_distance, side="right"))
         return distances[:within], positions[:within]
 
-    if collapse:
-        kept = _collapsed(snapshot, nearest, k)
-    else:
-        distances, positions = nearest(k)
-        kept = [_Kept(*one) for one in zip(positions.tolist(), distances.tolist(), strict=True)]
+    kept = (
+        _collapsed(gallery, nearest_pictures, wanted.k)
+        if wanted.collapse
+        else _kept(*nearest_pictures(wanted.k))
+    )
     proofs: dict[int, Verified] = {}
-    looked = prove and asked.features is not None and snapshot.features is not None
-    if looked and asked.features is not None and snapshot.features is not None:
-        found = verify(asked.features, [one.position for one in kept], snapshot.features)
-        proofs = {proof.row: proof for proof in found}
-    return [_hit(snapshot, one, looked, proofs.get(one.position)) for one in kept]
+    compared = wanted.prove and query.features is not None and gallery.features is not None
+    if compared and query.features is not None and gallery.features is not None:
+        contents = gallery.shown[[one.position for one in kept]].tolist() if kept else []
+        proofs = {one.row: one for one in verify(query.features, contents, gallery.features)}
+    return _hits(gallery, kept, [proofs.get(int(gallery.shown[one.position])) for one in kept], compared)
 
 
-def same(
-    snapshot: Snapshot, views: Vectors, features: LocalFeatures | None, k: int, allowed: Mask
-) -> Finding:
+def same(gallery: Gallery, views: Vectors, query: Prepared, k: int, allowed: Mask | None) -> Finding:
     """Answer where a very picture is, see `SearchEngine.find`.
 
     Args:
-        snapshot: what is searched.
-        views: (v, D) of the query's views, itself first, by the encoder that candidates are searched by.
-        features: of the query; None where nothing can be proven.
+        gallery: what is searched.
+        views: (v, D) of the query's views, itself first.
+        query: itself.
         k: hits wanted.
-        allowed: (n,) which pictures count.
+        allowed: (n,) which pictures count; None for all.
     """
-    threshold, wanted = snapshot.threshold, max(k, snapshot.settings.candidates)
-    if features is None or snapshot.features is None:
-        distances, positions = snapshot.nearest("auto", views[0], k, allowed)
-        kept = [_Kept(*one) for one in zip(positions.tolist(), distances.tolist(), strict=True)]
+    threshold, wanted = gallery.threshold, max(k, gallery.settings.candidates)
+    if query.features is None or gallery.features is None:
+        kept = _kept(*gallery.nearest("auto", views[0], k, allowed, query.without))
         return Finding(
-            None, [_hit(snapshot, one, False, None) for one in kept], threshold.false_positive_rate
+            None, _hits(gallery, kept, [None] * len(kept), compared=False), threshold.false_positive_rate
         )
-    candidates = snapshot.candidates
-    if candidates is None:
-        distances, positions = snapshot.nearest("knn", views[0], wanted, allowed)
-    else:
-        distances, positions = candidates.search(views, features.fingerprint, wanted, allowed)
-    enough = snapshot.settings.enough_evidence
-    proofs = verify(features, positions.tolist(), snapshot.features, enough)
-    distance_of = dict(zip(positions.tolist(), distances.tolist(), strict=True))
-    first = dict.fromkeys([*(proof.row for proof in proofs), *positions.tolist()])
-    of_row = {proof.row: proof for proof in proofs}
-    all_looked_at = not any(proof.evidence >= enough for proof in proofs)
+    distances, positions = _candidates(gallery, views, query, wanted, allowed)
+    enough = gallery.settings.enough_evidence
+    contents = gallery.shown[positions]
+    unique = list(dict.fromkeys(contents.tolist()))
+    proofs = {one.row: one for one in verify(query.features, unique, gallery.features, enough)}
+    place = {content: number for number, content in enumerate(proofs)}
+    order = sorted(range(len(positions)), key=lambda i: place.get(int(contents[i]), len(place)))[:k]
+    complete = not any(one.evidence >= enough for one in proofs.values())
+    kept = [_Kept(int(positions[i]), float(distances[i])) for i in order]
+    found = [proofs.get(int(contents[i])) for i in order]
     hits = [
-        _hit(snapshot, _Kept(one, distance_of[one]), all_looked_at or one in of_row, of_row.get(one))
-        for one in list(first)[:k]
+        hit
+        for one, proof in zip(kept, found, strict=True)
+        for hit in _hits(gallery, [one], [proof], compared=complete or proof is not None)
     ]
-    here = bool(proofs) and proofs[0].evidence > threshold.evidence
+    here = any(one.evidence > threshold.evidence for one in proofs.values())
     return Finding(here, hits, threshold.false_positive_rate)
 
 
@@ -123,49 +123,113 @@ def check_k(k: int) -> None:
         raise BadQueryError(f"k is {k}, but at least one hit must be asked for.")
 
 
-def _hit(snapshot: Snapshot, kept: _Kept, looked: bool, proof: Verified | None) -> Hit:
-    pictures = snapshot.catalogue.pictures
-    proven = proof is not None and proof.evidence > snapshot.threshold.evidence
-    corners = proof.outline.tolist() if proof is not None and proven else None
-    return Hit(
-        picture=pictures[kept.position],
-        distance=kept.distance,
-        same_picture=proven if looked else None,
-        inliers=0 if proof is None else proof.inliers,
-        mirrored=proof is not None and proof.mirrored,
-        outline=None if corners is None else [(x, y) for x, y in corners],
-        copies=[pictures[copy] for copy in kept.copies],
+def _candidates(
+    gallery: Gallery, views: Vectors, query: Prepared, wanted: int, allowed: Mask | None
+) -> Found:
+    """Return pictures that may be the query's, the most promising first."""
+    candidates = gallery.candidates
+    assert query.features is not None
+    if len(query.without):
+        allowed = np.ones(len(gallery.catalogue), np.bool_) if allowed is None else allowed.copy()
+        allowed[query.without] = False
+    if candidates is None:
+        return _by_index(gallery, views, query.features.fingerprint, wanted, allowed)
+    mask = gallery.contents_mask(allowed)
+    distances, contents = candidates.search(views, query.features.fingerprint, wanted, mask)
+    shown = [gallery.pictures_showing(int(one)) for one in contents]
+    kept = [one if allowed is None else one[allowed[one]] for one in shown]
+    return (
+        np.repeat(distances, [len(one) for one in kept]).astype(np.float32),
+        np.concatenate([NO_PICTURES, *kept]),
     )
 
 
-def _collapsed(snapshot: Snapshot, nearest: Nearest, k: int) -> list[_Kept]:
-    """Fold near-copies of nearer hits into these, until there are k different ones or no more."""
-    asked = 2 * k
+def _by_index(
+    gallery: Gallery, views: Vectors, perceptual_hash: int, wanted: int, allowed: Mask | None
+) -> Found:
+    """Return candidates by the index that `auto` stands for, where there are too many to compare all."""
+    of_views = [gallery.nearest("auto", view, wanted, allowed) for view in views]
+    counted = np.arange(len(gallery.catalogue)) if allowed is None else np.flatnonzero(allowed)
+    hashes = gallery.hashes[gallery.shown[counted]]
+    length = max(len(positions) for _, positions in of_views)
+    far = np.full((len(views), length), np.inf, np.float32)
+    near = np.full((len(views), length), -1, np.int64)
+    for line, (distances, positions) in enumerate(of_views):
+        far[line, : len(positions)], near[line, : len(positions)] = distances, positions
+    rankings = [
+        merged(far, near, wanted)[1],
+        nearest(perceptual_hash, hashes, counted, wanted),
+        of_views[0][1],
+    ]
+    positions = in_turn(rankings, wanted)
+    own = gallery.space("auto").project(
+        np.concatenate([views[:1], gallery.vectors(gallery.shown[positions])])
+    )
+    return np.linalg.norm(own[1:] - own[0], axis=1).astype(np.float32), positions
+
+
+def _kept(distances: Vectors, positions: Positions) -> list[_Kept]:
+    return [_Kept(*one) for one in zip(positions.tolist(), distances.tolist(), strict=True)]
+
+
+def _hits(
+    gallery: Gallery, kept: Sequence[_Kept], proofs: Sequence[Verified | None], compared: bool
+) -> list[Hit]:
+    """Return hits, each with its proof where there is one."""
+    pictures = iter(
+        gallery.catalogue.pictures([place for one in kept for place in (one.position, *one.copies)])
+    )
+    hits = []
+    for one, proof in zip(kept, proofs, strict=True):
+        proven = proof is not None and proof.evidence > gallery.threshold.evidence
+        corners = proof.outline.tolist() if proof is not None and proven else None
+        hits.append(
+            Hit(
+                picture=next(pictures),
+                distance=one.distance,
+                same_picture=proven if compared else None,
+                inliers=0 if proof is None else proof.inliers,
+                mirrored=proof is not None and proof.mirrored,
+                outline=None if corners is None else [(x, y) for x, y in corners],
+                copies=[next(pictures) for _ in one.copies],
+            )
+        )
+    return hits
+
+
+def _collapsed(gallery: Gallery, nearest_pictures: Nearest, k: int) -> list[_Kept]:
+    """Fold near-duplicates of nearer hits into these, until there are k different ones or no more."""
+    wanted = 2 * k
     while True:
-        distances, positions = nearest(asked)
+        distances, positions = nearest_pictures(wanted)
         kept: list[_Kept] = []
         for position, distance in zip(positions.tolist(), distances.tolist(), strict=True):
-            original = _copied(snapshot, position, kept)
+            original = _copied(gallery, position, kept)
             if original is not None:
                 original.copies.append(position)
             elif len(kept) < k:
                 kept.append(_Kept(position, distance))
             else:
                 return kept
-        if len(positions) < asked:
+        if len(positions) < wanted:
             return kept
-        asked *= 2
+        wanted *= 2
 
 
-def _copied(snapshot: Snapshot, position: int, kept: Sequence[_Kept]) -> _Kept | None:
-    """Return the kept hit that a picture is a near-copy of; None where it is none."""
-    pictures, vectors, features = snapshot.catalogue.pictures, snapshot.knn.vectors, snapshot.features
-    equal = [one for one in kept if pictures[one.position].sha256 == pictures[position].sha256]
-    if equal or features is None:
-        return equal[0] if equal else None
-    apart = [float(np.linalg.norm(vectors[one.position] - vectors[position])) for one in kept]
-    near = [one.position for one, distance in zip(kept, apart, strict=True) if distance <= NEAR]
-    proofs = verify(features[position], near, features)
-    if not proofs or proofs[0].evidence <= snapshot.threshold.evidence:
+def _copied(gallery: Gallery, position: int, kept: Sequence[_Kept]) -> _Kept | None:
+    """Return the kept hit that a picture is a near-duplicate of; None where it is none."""
+    if not kept:
         return None
-    return next(one for one in kept if one.position == proofs[0].row)
+    content, contents = int(gallery.shown[position]), gallery.shown[[one.position for one in kept]]
+    for one, other in zip(kept, contents.tolist(), strict=True):
+        if other == content:
+            return one
+    features = gallery.features
+    if features is None:
+        return None
+    mine, theirs = gallery.vectors(np.array([content]))[0], gallery.vectors(contents)
+    near = contents[np.linalg.norm(theirs - mine, axis=1) <= NEAR].tolist()
+    proofs = verify(features[content], near, features)
+    if not proofs or proofs[0].evidence <= gallery.threshold.evidence:
+        return None
+    return next(one for one, other in zip(kept, contents.tolist(), strict=True) if other == proofs[0].row)

@@ -1,18 +1,31 @@
 """The one way in which a picture file becomes an RGB picture."""
 
 import struct
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, TypeAlias
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+import numpy.typing as npt
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import Blend, PngImageFile
 from pillow_heif import register_heif_opener
 
 from ris.errors import RisError
+from ris.images import jpeg
+from ris.images.colour import to_srgb
+from ris.images.depth import eight_bit_colours, eight_bits, low_bytes, stated_white
 
+for _plugin in ("Avif", "Bmp", "Gif", "Jpeg", "Jpeg2K", "Png", "Ppm", "Tiff", "WebP"):
+    import_module(f"PIL.{_plugin}ImagePlugin")  # else Pillow registers every decoder it has
 register_heif_opener(thumbnails=False)
 
+Size: TypeAlias = tuple[int, int]
+"""Width and height, pixels."""
 Kind = Literal["not_an_image", "truncated", "empty", "too_large", "unreadable"]
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "AVIF", "HEIF", "JPEG2000")
@@ -40,13 +53,15 @@ class UnreadableImage(RisError):  # noqa: N818
 
 
 def read_image(source: Path | bytes | BinaryIO, max_pixels: int, draft: int | None = None) -> Image.Image:
-    """Read a picture fully and bring it to RGB, 8 bits a channel, standing upright.
+    """Read a picture fully and bring it to RGB, 8 bits a channel, in sRGB, standing upright.
 
-    The content decides what the file is, not its suffix. Of several frames the first counts. EXIF
-    orientation is applied. Greyscale and palettes are expanded; 16-bit greyscale is scaled to 8 bits
-    (32-bit integers are taken as 16-bit values and clipped); transparency is composited on white; CMYK
-    and the other colour spaces are converted as Pillow does it, Adobe's inverted CMYK included.
-    Embedded colour profiles are not applied.
+    The content decides what the file is, not its suffix. Of several frames the first counts; the picture
+    that an APNG keeps for programs without animation is none of them. The orientation is applied that EXIF,
+    XMP or the container states. Greyscale and palettes are expanded; transparency is composited on white.
+    Samples of more than 8 bits are scaled so that the white that the file states becomes 255, see
+    `ris.images.depth.white`. An embedded colour profile is applied, see `ris.images.colour.to_srgb`; without
+    one, CMYK and the other colour spaces are converted as Pillow does it, Adobe's inverted CMYK included.
+    A JPEG that lacks its end marker alone is read.
 
     Args:
         source: a file's path, its bytes, or an open binary stream.
@@ -59,14 +74,26 @@ def read_image(source: Path | bytes | BinaryIO, max_pixels: int, draft: int | No
     Raises:
         UnreadableImage: with the kind of the problem and its reason.
     """
+    return read_sized(source, max_pixels, draft)[0]
+
+
+def read_sized(
+    source: Path | bytes | BinaryIO, max_pixels: int, draft: int | None = None
+) -> tuple[Image.Image, Size]:
+    """Read a picture as `read_image` does, and return with it the size that it has without `draft`."""
     name, data = _content(source)
     image = _open(name, data, max_pixels)
     try:
-        if draft is not None:
-            image.draft(None, (draft, draft))
-        image.load()
-        ImageOps.exif_transpose(image, in_place=True)
-        return to_rgb(image)
+        try:
+            return _decoded(image, data, draft)
+        except OSError as error:
+            if not isinstance(image, JpegImageFile) or "truncated" not in str(error):
+                raise
+        data = jpeg.ended(data)
+        lacking = jpeg.missing(data, _jpeg_pixels)
+        if lacking is not None:
+            raise UnreadableImage("truncated", lacking, name)
+        return _decoded(_open(name, data, max_pixels), data, draft)
     except UnreadableImage:
         raise
     except _DECODER_ERRORS as error:
@@ -107,6 +134,8 @@ def _open(name: str, data: bytes, max_pixels: int) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UnreadableImage("too_large", "it has more pixels than Pillow's safety limit", name) from error
     except _DECODER_ERRORS as error:
+        if "truncated" in str(error).lower():
+            raise UnreadableImage("truncated", "the file is cut short", name) from error
         raise UnreadableImage("unreadable", f"its header is damaged ({error})", name) from error
     pixels = image.width * image.height
     if pixels > max_pixels:
@@ -115,17 +144,71 @@ def _open(name: str, data: bytes, max_pixels: int) -> Image.Image:
     return image
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Bring a decoded picture of any mode to RGB, see `read_image`."""
-    if image.mode == "RGB" and "transparency" not in image.info:
+def to_rgb(image: Image.Image, white: int | None = None) -> Image.Image:
+    """Bring a decoded picture of any mode to RGB, see `read_image`.
+
+    Args:
+        image: decoded.
+        white: the value of samples of more than 8 bits that is stated to be white; None where none is.
+    """
+    profile = image.info.get("icc_profile")
+    if image.mode == "RGB" and "transparency" not in image.info and profile is None:
         return image
     if image.mode == "F":
         raise ValueError("floating-point pixels have no defined white")
     if image.mode.startswith("I"):
-        wide = np.clip(np.asarray(image), 0, 65535).astype(np.float64)
-        return Image.fromarray(np.rint(wide / 257).astype(np.uint8)).convert("RGB")
+        return to_srgb(eight_bits(image, white), profile)
     if image.has_transparency_data:
         layer = image.convert("RGBA")
-        white = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(white, layer).convert("RGB")
-    return image.convert("RGB")
+        colours = to_srgb(image.convert("L") if image.mode == "LA" else layer.convert("RGB"), profile)
+        colours.putalpha(layer.getchannel("A"))
+        paper = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(paper, colours).convert("RGB")
+    return to_srgb(image if image.mode in ("L", "CMYK") else image.convert("RGB"), profile)
+
+
+def _decoded(image: Image.Image, data: bytes, draft: int | None) -> tuple[Image.Image, Size]:
+    """Decode an opened picture; return it as `read_image` does, with its size without `draft`."""
+    size = image.size
+    drafted = draft is not None and image.draft(None, (draft, draft)) is not None
+    white = stated_white(image, data)
+    if isinstance(image, PngImageFile) and image.default_image and image.is_animated:
+        image = _first_frame(image)
+    elif (lower := low_bytes(image)) is not None:
+        image.load()
+        image = eight_bit_colours(image, white, partial(_read_again, data, lower))
+    image.load()
+    lying = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+    ImageOps.exif_transpose(image, in_place=True)
+    if not drafted:
+        size = image.size
+    elif lying:
+        size = size[::-1]
+    image = to_rgb(image, white)
+    image.info = {}  # it is all applied, and must not be applied again
+    return image, size
+
+
+def _first_frame(image: PngImageFile) -> Image.Image:
+    """Decode the first frame of an APNG whose default picture is none of its frames."""
+    image.seek(1)
+    image.blend_op = Blend.OP_SOURCE  # below it is nothing, and not the default picture
+    image.load()
+    left, top, right, bottom = map(int, image.dispose_extent)
+    if (left, top, right, bottom) == (0, 0, *image.size):
+        return image
+    canvas = Image.new("RGBA", image.size)
+    canvas.paste(image.crop((left, top, right, bottom)).convert("RGBA"), (left, top))
+    canvas.info = image.info
+    return canvas
+
+
+def _read_again(data: bytes, change: Callable[[Image.Image], None]) -> Image.Image:
+    image = Image.open(BytesIO(data), formats=FORMATS)
+    change(image)
+    image.load()
+    return image
+
+
+def _jpeg_pixels(data: bytes) -> npt.NDArray[np.uint8]:
+    return np.asarray(Image.open(BytesIO(data), formats=("JPEG",)))

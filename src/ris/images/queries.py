@@ -1,12 +1,13 @@
 """A query, in whatever form it comes, as the picture that is searched with."""
 
-import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeGuard
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from ris.arguments import number
 from ris.images.decoding import UnreadableImage, read_image, to_rgb
 from ris.images.fetching import fetch
 from ris.types import BadQueryError, Box, Query
@@ -35,7 +36,8 @@ def read_query(query: Query, max_pixels: int, draft: int | None, urls: bool) -> 
     if isinstance(query, np.ndarray):
         if query.dtype != np.uint8 or query.ndim != 3 or query.shape[2] != 3 or 0 in query.shape:
             raise BadQueryError(
-                f"The query is an array of {query.dtype} {query.shape}; give uint8 pixels (height, width, 3)."
+                f"The query is an array of {query.dtype} {query.shape}; "
+                "give uint8 pixels (height, width, 3), red first."
             )
         return _upright(Image.fromarray(query), max_pixels)
     if isinstance(query, str) and query.lower().startswith(("http://", "https://")):
@@ -69,9 +71,9 @@ def part(image: Image.Image, box: Box | None) -> Image.Image:
     """
     if box is None:
         return image
-    if len(box) != 4 or not all(math.isfinite(share) for share in box):
+    if not isinstance(box, Sequence | np.ndarray) or isinstance(box, str | bytes) or len(box) != 4:
         raise BadQueryError("A box is four numbers: left, top, right and bottom, from 0 to 1.")
-    left, top, right, bottom = box
+    left, top, right, bottom = (number("one of box", share) for share in box)
     if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
         raise BadQueryError(
             f"The box {left:g}, {top:g}, {right:g}, {bottom:g} is not left, top, right, bottom from 0 to 1."

@@ -9,80 +9,98 @@ import numpy as np
 import numpy.typing as npt
 
 from ris.artifacts import read_array, write_array
+from ris.config import Section
+from ris.indexes.index import Mask
 from ris.indexes.manifest import Manifest, writing_index
-from ris.indexes.vectors import Rows, Vectors, checked, checked_k, checked_rows
+from ris.indexes.vectors import Positions, Vectors, checked, checked_k, not_empty
 
 _EPS = float(np.finfo(np.float32).eps)
 _SCORES_AT_ONCE = 2**23
 """Scores of a batch held in memory together: 32 MiB."""
+FEW = 0.25
+"""Share of the vectors below which those that are allowed are gathered first."""
+_VECTORS_AT_ONCE = 4096
+"""Whose lengths are computed together, for NumPy copies what it computes in double precision."""
 
 
 class ExactIndex:
-    """Compares a query with every vector.
+    """Compares a query with every vector, of which it keeps no second copy.
 
     |x - q|² = |q|² - 2 (x·q - |x|²/2), so the nearest vectors are those of the highest score
-    x·q - |x|²/2. That is the product of (x, -|x|²/2) and (q, 1), and one matrix product gives all
-    scores. Their rounding decides only which vectors are candidates; the distances that order them
-    are then taken from the differences x - q.
+    x·q - |x|²/2, and one matrix product gives all scores. Their rounding decides only which vectors are
+    candidates; the distances that order them are then taken from the differences x - q.
     """
 
     kind: ClassVar[str] = "exact"
-    files: ClassVar[tuple[str, ...]] = ("vectors.npy", "rows.npy")
+    exact: ClassVar[bool] = True
+    section: ClassVar[type[Section]] = Section
+    tunable: ClassVar[tuple[str, ...]] = ()
+    files: ClassVar[tuple[str, ...]] = ("vectors.npy",)
 
-    def __init__(self, vectors: Vectors, rows: Rows, parameters: Mapping[str, int]) -> None:
-        squares = np.vecdot(vectors, vectors, dtype=np.float64)
-        self._vectors = vectors
-        self._rows = rows
-        # A vector a column: the product with one query reads it a quarter faster than a vector a row.
-        self._lifted = np.empty((vectors.shape[1] + 1, len(vectors)), dtype=np.float32)
-        self._lifted[:-1] = vectors.T
-        self._lifted[-1] = -squares / 2
-        self._radius = math.sqrt(squares.max())
-        self.parameters = parameters
+    def __init__(self, vectors: Vectors, parameters: Mapping[str, int] | None = None) -> None:
+        """Search among vectors (n, d), which are not checked; n may be 0."""
+        pieces = (
+            vectors[start : start + _VECTORS_AT_ONCE] for start in range(0, len(vectors), _VECTORS_AT_ONCE)
+        )
+        squares = [np.vecdot(piece, piece, dtype=np.float64) for piece in pieces]
+        self.vectors = vectors
+        self.parameters = parameters or {}
         self.count, self.dimension = len(vectors), int(vectors.shape[1])
+        self._halves = np.concatenate([np.zeros(0), *squares]).astype(np.float32) / 2
+        self._radius = math.sqrt(2 * float(self._halves.max(initial=0)))
 
     @classmethod
-    def build(cls, vectors: Vectors, rows: Rows, params: Mapping[str, int], seed: int) -> Self:  # noqa: ARG003
+    def build(cls, vectors: Vectors, parameters: Mapping[str, int], seed: int) -> Self:  # noqa: ARG003
         """See `Index`; takes no parameter and draws nothing. Float32 vectors are kept, not copied."""
-        vectors = checked(vectors, "vectors to index")
-        return cls(vectors, checked_rows(rows, len(vectors)), params)
+        return cls(not_empty(checked(vectors, "vectors to index")), parameters)
 
-    def save(self, folder: Path, catalog_sha256: str) -> None:
+    def save(self, folder: Path, made_for: str) -> None:
         """See `Index`."""
-        with writing_index(folder, self, catalog_sha256) as fresh:
-            write_array(fresh / "vectors.npy", self._vectors)
-            write_array(fresh / "rows.npy", self._rows)
+        with writing_index(folder, self, made_for) as fresh:
+            write_array(fresh / "vectors.npy", self.vectors)
 
     @classmethod
     def load(cls, folder: Path, manifest: Manifest) -> Self:
         """See `Index`."""
-        return cls(read_array(folder / "vectors.npy"), read_array(folder / "rows.npy"), manifest.parameters)
+        return cls(read_array(folder / "vectors.npy"), manifest.parameters)
 
-    def search(self, queries: Vectors, k: int) -> tuple[Vectors, Rows]:
+    def search(self, queries: Vectors, k: int, allowed: Mask | None = None) -> tuple[Vectors, Positions]:
         """See `Index`; equal to a search in double precision."""
         queries = checked(queries, "queries", self.dimension)
-        k = checked_k(k, self.count)
+        positions = None if allowed is None else np.flatnonzero(allowed)
+        k = checked_k(k, self.count if positions is None else len(positions))
         distances = np.empty((len(queries), k), dtype=np.float32)
-        positions = np.empty((len(queries), k), dtype=np.int64)
-        lifted = np.ones((len(queries), self.dimension + 1), dtype=np.float32)
-        lifted[:, :-1] = queries
-        step = max(1, _SCORES_AT_ONCE // self.count)
-        for start in range(0, len(queries), step):
-            scores = lifted[start : start + step] @ self._lifted
-            for i, of_query in enumerate(scores, start):
-                distances[i], positions[i] = self._nearest(queries[i], of_query, k)
-        return distances, self._rows[positions]
+        found = np.empty((len(queries), k), dtype=np.int64)
+        step = max(1, _SCORES_AT_ONCE // max(1, self.count))
+        gathered = None if positions is None or len(positions) >= FEW * self.count else positions
+        vectors = self.vectors if gathered is None else self.vectors.take(gathered, axis=0)
+        halves = self._halves if positions is None else self._halves[positions]
+        for start in range(0, len(queries) if k else 0, step):
+            products = queries[start : start + step] @ vectors.T
+            for i, scores in enumerate(products, start):
+                if positions is not None and gathered is None:
+                    scores = scores[positions]
+                scores -= halves
+                least = lower_bound_of_kth_largest(scores, k) - self._rounding(queries[i])
+                near = np.flatnonzero(scores >= least)
+                among = near if positions is None else positions[near]
+                distances[i], found[i] = self.among(queries[i], k, among)
+        return distances, found
 
-    def _nearest(
-        self, query: Vectors, scores: Vectors, k: int
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-        """Return the distances (k,) and positions (k,) of the nearest, given all scores (n,) of a query."""
-        least = lower_bound_of_kth_largest(scores, k) - self._rounding(query)
-        candidates = (scores >= least).nonzero()[0]
-        differences = np.subtract(self._vectors.take(candidates, axis=0), query, dtype=np.float64)
+    def among(self, query: Vectors, k: int, positions: Positions) -> tuple[Vectors, Positions]:
+        """Find the nearest of the vectors at some positions (j,), ascending.
+
+        Returns:
+            distances (i,) float32, ascending, and positions (i,); i is k, or j where that is less.
+        """
+        differences = np.subtract(self.vectors.take(positions, axis=0), query, dtype=np.float64)
         squares = np.vecdot(differences, differences)
         nearest = np.argsort(squares, kind="stable")[:k]
-        return np.sqrt(squares[nearest]), candidates[nearest]
+        return np.sqrt(squares[nearest]).astype(np.float32), positions[nearest]
+
+    def at(self, positions: Positions) -> Vectors:
+        """Return the vectors (j, d) at positions."""
+        return self.vectors[positions]
 
     def _rounding(self, query: Vectors) -> float:
         """Bound how far rounding can put the scores of two vectors in the wrong order.

@@ -32,8 +32,8 @@ class Manifest(_Strict):
     dimension: int = Field(ge=1)
     count: int = Field(ge=1)
     parameters: dict[str, int]
-    catalog: str
-    """Checksum of the catalog whose rows the index returns."""
+    made_for: str
+    """Names what the vectors are of, such as the checksum of a catalog."""
     files: dict[str, DataFile]
 
 
@@ -59,7 +59,7 @@ class Described(Protocol):
 
 
 @contextmanager
-def writing_index(folder: Path, index: Described, catalog_sha256: str) -> Iterator[Path]:
+def writing_index(folder: Path, index: Described, made_for: str) -> Iterator[Path]:
     """Yield an empty folder for the data files, then add index.json and put it all in place of `folder`.
 
     After an error in the block, `folder` is what it was.
@@ -73,7 +73,7 @@ def writing_index(folder: Path, index: Described, catalog_sha256: str) -> Iterat
             dimension=index.dimension,
             count=index.count,
             parameters=dict(index.parameters),
-            catalog=catalog_sha256,
+            made_for=made_for,
             files={
                 path.name: DataFile(bytes=path.stat().st_size, checksum=checksum(path))
                 for path in sorted(fresh.iterdir())
@@ -104,7 +104,7 @@ def verify(
     kind: str,
     files: tuple[str, ...],
     dimension: int,
-    catalog_sha256: str,
+    made_for: str,
 ) -> None:
     """Check that an index is the one that is asked for, and that its files are whole.
 
@@ -119,8 +119,8 @@ def verify(
     ):
         if found != expected:
             raise RisError(f"The index in {folder} has {name} {found}, not {expected}; {remake}")
-    if manifest.catalog != catalog_sha256:
-        raise RisError(f"The index in {folder} was built from another catalog than the present one; {remake}")
+    if manifest.made_for != made_for:
+        raise RisError(f"The index in {folder} was built over other vectors than the present ones; {remake}")
     if set(manifest.files) != set(files):
         raise RisError(f"{folder / 'index.json'} does not list just {' and '.join(files)}; {remake}")
     for file, expected_file in manifest.files.items():

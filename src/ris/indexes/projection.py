@@ -3,7 +3,7 @@
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -187,21 +187,28 @@ class Projection:
         kept = int(n_components)
         if n_components < 1:
             kept = 1 + int(np.count_nonzero(np.cumsum(pca.explained_variance_ratio_)[:-1] < n_components))
-        deviation = np.sqrt(pca.explained_variance_[:kept])
-        telling = deviation > np.finfo(np.float32).eps * deviation[0]
-        scale = np.power(deviation, -whiten, out=np.zeros(kept), where=telling | (whiten == 0))
+        scale = _whitening(np.sqrt(pca.explained_variance_[:kept]), whiten)
         components = pca.components_[:kept]
         return cls(
             mean=exact.mean(axis=0).astype(np.float32),
             components=np.ascontiguousarray(
                 components if learnt is None else components @ learnt, dtype=np.float32
             ),
-            scale=scale.astype(np.float32),
+            scale=scale,
             spectrum=pca.explained_variance_ratio_.astype(np.float32),
             normalise=normalise,
             classifier=classifier,
             sharpness=sharpness,
         )
+
+    def first(self, n_components: int, whiten: float) -> Self:
+        """Return the projection to the first directions, at most so many, whitened otherwise.
+
+        As `fit` makes it with `whiten`, but for a factor, which the length of 1 takes away.
+        """
+        components = self.components[:n_components]
+        deviation = np.sqrt(self.spectrum[: len(components)].astype(np.float64))
+        return replace(self, components=components, scale=_whitening(deviation, whiten))
 
     def apply(self, vectors: npt.NDArray[Any]) -> Vectors:
         """Project vectors (n, D) to (n, d), float32.
@@ -254,3 +261,10 @@ class Projection:
                 f"{path} is not a readable projection ({error}); remake it with `dvc repro`."
             ) from error
         return projection
+
+
+def _whitening(deviation: npt.NDArray[np.float64], power: float) -> npt.NDArray[np.float32]:
+    """Return what directions with standard deviations (d,), falling, are multiplied by: (d,)."""
+    telling = deviation > np.finfo(np.float32).eps * deviation[0]
+    scale = np.power(deviation, -power, out=np.zeros(len(deviation)), where=telling | (power == 0))
+    return scale.astype(np.float32)

@@ -1,78 +1,138 @@
-"""The protocol of an index, the kinds that exist, and how one is opened."""
+"""Every kind of index, and how one is opened.
+
+What a kind is called costs nothing to read: its class, and the library behind it, are imported when needed.
+"""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ris.errors import RisError
-from ris.indexes.annoy import AnnoyIndex
-from ris.indexes.exact import ExactIndex
-from ris.indexes.manifest import Described, Manifest, read_manifest, verify
-from ris.indexes.vectors import Rows, Vectors
+
+if TYPE_CHECKING:
+    from ris.indexes.index import Index
 
 
-class Index(Described, Protocol):
-    """Finds, for a query vector, the nearest of the vectors it was built from, by Euclidean distance."""
+@dataclass(frozen=True)
+class Searchable:
+    """What pictures can be searched by: all that the command, the page and the report say of it."""
 
-    files: ClassVar[tuple[str, ...]]
-    """Names of the data files beside index.json."""
-
-    @classmethod
-    def build(cls, vectors: Vectors, rows: Rows, params: Mapping[str, int], seed: int) -> Self:
-        """Build over vectors (n, d).
-
-        Args:
-            vectors: (n, d) float32.
-            rows: (n,) int64, the catalog row of each vector.
-            params: the kind's own section of the configuration; empty where it has none.
-            seed: of whatever is drawn; the same input and seed give the same bytes on disk.
-
-        Raises:
-            RisError: there is no vector, or one holds a NaN.
-        """
-        ...
-
-    def save(self, folder: Path, catalog_sha256: str) -> None:
-        """Write the folder whole, index.json included, in place of what stood there."""
-        ...
-
-    @classmethod
-    def load(cls, folder: Path, manifest: Manifest) -> Self:
-        """Read a folder that `open_index` has verified."""
-        ...
-
-    def search(self, queries: Vectors, k: int) -> tuple[Vectors, Rows]:
-        """Find the k nearest of each query.
-
-        Args:
-            queries: (q, d) float32.
-            k: neighbours wanted; capped at `count`.
-
-        Returns:
-            distances (q, k) float32, rising along a row, and the catalog rows (q, k) int64 at these
-            distances; at equal distance the vector that was given to `build` first comes first.
-
-        Raises:
-            RisError: k is below 1, or the queries have another dimension or hold a NaN.
-        """
-        ...
+    name: str
+    """In options, configuration, metrics and file names."""
+    label: str
+    """For people."""
+    note: str
+    """What it does, a few words for people."""
 
 
-INDEXES: dict[str, type[Index]] = {kind.kind: kind for kind in (ExactIndex, AnnoyIndex)}
+@dataclass(frozen=True)
+class Kind(Searchable):
+    """A kind of index over one of the spaces."""
+
+    implementation: str
+    """Module and name of the class, `ris.indexes.annoy:AnnoyIndex`."""
+    projected: bool
+    """Whether it is over the PCA space, not over the encoder's vectors as they are."""
+    stage: str | None = None
+    """The lab's stage that builds it, and the section of its parameters; None where the lab has it not."""
+    defaults: Mapping[str, int] = field(default_factory=dict)
+    """Its parameters in a store."""
+
+    @property
+    def index(self) -> "type[Index]":
+        """The class."""
+        module, _, name = self.implementation.partition(":")
+        found: type[Index] = getattr(import_module(module), name)
+        return found
+
+    @property
+    def approximates(self) -> str | None:
+        """The exact kind of the same space, which recall is measured against; None for an exact one."""
+        return None if self.index.exact else exact_of(self.projected)
+
+
+KINDS = (
+    Kind(
+        name="knn",
+        label="KNN",
+        note="exact, on all dimensions",
+        implementation="ris.indexes.exact:ExactIndex",
+        projected=False,
+        stage="index_knn",
+    ),
+    Kind(
+        name="knn_pca",
+        label="KNN with PCA",
+        note="exact, on fewer dimensions",
+        implementation="ris.indexes.exact:ExactIndex",
+        projected=True,
+        stage="index_knn",
+    ),
+    Kind(
+        name="annoy",
+        label="ANNOY",
+        note="approximate, by trees",
+        implementation="ris.indexes.annoy:AnnoyIndex",
+        projected=False,
+        stage="index_annoy",
+        defaults={"n_trees": 100, "search_k": 10_000},
+    ),
+    Kind(
+        name="annoy_pca",
+        label="ANNOY with PCA",
+        note="approximate, by trees, on fewer dimensions",
+        implementation="ris.indexes.annoy:AnnoyIndex",
+        projected=True,
+        stage="index_annoy",
+        defaults={"n_trees": 100, "search_k": 10_000},
+    ),
+    Kind(
+        name="ivf_pca",
+        label="IVF with PCA",
+        note="approximate, by partitions, on fewer dimensions",
+        implementation="ris.indexes.ivf:IvfIndex",
+        projected=True,
+    ),
+)
+REGISTRY: Mapping[str, Kind] = {kind.name: kind for kind in KINDS}
 """Every kind of index by its name; a new one is a new file and one entry here."""
+RERANKED = Searchable("reranked", "re-ranked", "exact, and asked again with the first answers")
+"""What `ris.indexes.reranked` makes of the exact kind of the PCA space."""
+SEARCHABLE: Mapping[str, Searchable] = {**REGISTRY, RERANKED.name: RERANKED}
+NOTES = "; ".join(f"{one.name}: {one.note}" for one in SEARCHABLE.values())
+"""What each does, for the help of the command and of the API."""
+
+if TYPE_CHECKING:
+    IndexName: TypeAlias = str
+else:
+    IndexName = Literal[("auto", *SEARCHABLE)]
+    """What a person may search by, as an option or a field."""
 
 
-def open_index(folder: Path, *, kind: str, dimension: int, catalog_sha256: str) -> Index:
+def exact_of(projected: bool) -> str:
+    """Return the name of the exact kind of a space."""
+    return next(kind.name for kind in KINDS if kind.projected == projected and kind.index.exact)
+
+
+def approximated(name: str) -> str | None:
+    """Return the exact kind that one is an approximation of; None where it is none."""
+    return REGISTRY[name].approximates if name in REGISTRY else None
+
+
+def open_index(folder: Path, *, kind: "type[Index]", dimension: int, made_for: str) -> "Index":
     """Open an index folder, checking index.json and every checksum before its data is read.
 
     Raises:
-        RisError: the index is of another kind, dimension, metric or catalog, or a file of it is missing,
-            cut short or changed.
+        RisError: the index is of another kind, dimension or metric or over other vectors, or a file of it is
+            missing, cut short or changed.
     """
+    from ris.indexes.manifest import read_manifest, verify
+
     manifest = read_manifest(folder)
-    index = INDEXES[kind]
-    verify(folder, manifest, kind=kind, files=index.files, dimension=dimension, catalog_sha256=catalog_sha256)
-    opened = index.load(folder, manifest)
+    verify(folder, manifest, kind=kind.kind, files=kind.files, dimension=dimension, made_for=made_for)
+    opened = kind.load(folder, manifest)
     if (opened.count, opened.dimension) != (manifest.count, manifest.dimension):
         raise RisError(
             f"{folder / 'index.json'} tells of {manifest.count} vectors, but its data holds {opened.count}; "

@@ -1,5 +1,6 @@
 """What every part of the search demands of the vectors that it is given."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ Vectors = npt.NDArray[np.float32]
 """(n, d), C-contiguous; a row is a vector."""
 Rows = npt.NDArray[np.int64]
 """Rows of the catalog."""
+Positions = npt.NDArray[np.int64]
+"""Places among the vectors that are searched, from 0."""
 
 
 def checked(vectors: npt.NDArray[Any], name: str, dimension: int | None = None) -> Vectors:
@@ -32,6 +35,11 @@ def checked(vectors: npt.NDArray[Any], name: str, dimension: int | None = None) 
             f"The {name} have {vectors.shape[1]} dimensions where {dimension} are expected; "
             "make both with the same encoder and projection."
         )
+    if vectors.dtype == np.float32:
+        vectors = np.ascontiguousarray(vectors)
+        # Where the sum of all squares is finite, every one is; unlike a ufunc, `vdot` warns of nothing.
+        if math.isfinite(np.vdot(vectors, vectors)):
+            return vectors
     with np.errstate(over="ignore", invalid="ignore"):
         vectors = np.ascontiguousarray(vectors, dtype=np.float32)
         usable = np.isfinite(np.vecdot(vectors, vectors))
@@ -43,19 +51,15 @@ def checked(vectors: npt.NDArray[Any], name: str, dimension: int | None = None) 
     return vectors
 
 
-def checked_rows(rows: npt.NDArray[Any], count: int) -> Rows:
-    """Return the catalog rows (count,) as int64.
+def not_empty(vectors: Vectors) -> Vectors:
+    """Return vectors (n, d) of which there is one.
 
     Raises:
-        RisError: there are none, or not one for each vector.
+        RisError: there is none.
     """
-    if count == 0:
+    if not len(vectors):
         raise RisError("There is no vector to index; check that the catalog has pictures in its gallery.")
-    if rows.shape != (count,):
-        raise RisError(
-            f"There are {count} vectors to index but catalog rows of shape {rows.shape}; give one a vector."
-        )
-    return np.ascontiguousarray(rows, dtype=np.int64)
+    return vectors
 
 
 def checked_k(k: int, count: int) -> int:

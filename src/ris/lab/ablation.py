@@ -35,12 +35,12 @@ from ris.lab import config, layout, training
 from ris.lab.compose import composed
 from ris.lab.config import Params
 from ris.lab.inputs import Catalog, Integers, fit_projection, read_classifier
-from ris.lab.judgement import SameClass, judge
 from ris.lab.layout import Tree
 from ris.lab.report.plots import differences, save
 from ris.lab.training import Judge, Labelled
 from ris.lab.unseen import held_out
 from ris.metrics.intervals import summarise_all
+from ris.metrics.judge import Question, judge
 from ris.metrics.retrieval import leave_one_out_map_at_r
 
 CONF = Path("conf")
@@ -169,9 +169,11 @@ def _labelled(catalog: Catalog, known: Integers, split: str) -> Labelled:
 
 
 def _asked(vectors: Vectors, catalog: Catalog, gallery: Integers, asked: Integers) -> dict[str, list[Any]]:
-    index = ExactIndex.build(vectors[gallery], gallery, {}, seed=0)
-    question = SameClass.of(asked, gallery, catalog.labels, catalog.table["group"].to_numpy())
-    values = judge(index.search, vectors[asked], question, ks=(10,), n_resamples=1, seed=0).values
+    index = ExactIndex(vectors[gallery])
+    question = Question.among(asked, gallery, catalog.labels, catalog.table["group"].to_numpy())
+    values = judge(
+        lambda rows, k: index.search(vectors[rows], k), question, ks=(10,), n_resamples=1, seed=0
+    ).values
     labels = catalog.labels[asked].tolist()
     return {
         "rows": asked.tolist(),

@@ -2,8 +2,10 @@
 
 import difflib
 import os
+from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import (
@@ -12,11 +14,14 @@ from pydantic import (
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
+    create_model,
     model_validator,
 )
 
 from ris.config import Backbone, Checksum, Positive, Reranking, Section, Side
 from ris.errors import RisError
+from ris.indexes.registry import Kind
+from ris.lab import layout
 
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 
@@ -165,14 +170,6 @@ class Pca(Space):
         return self.pretrained if encoder.startswith("pretrained") else self
 
 
-class IndexAnnoy(Section):
-    """The approximate index."""
-
-    n_trees: Positive
-    search_k: Annotated[int, Field(ge=-1)]
-    """Nodes inspected a query; -1 is ANNOY's own choice, k times n_trees."""
-
-
 class Unseen(Section):
     """The question of classes that training has not seen."""
 
@@ -252,7 +249,10 @@ class SamePicture(Section):
 
 
 class Evaluate(Section):
-    """What is measured and shown."""
+    """What is measured and shown.
+
+    Beside these keys, for each parameter of an approximate index the values of its curve, see `curve_key`.
+    """
 
     k: Annotated[tuple[Positive, ...], Field(min_length=1)]
     """The k of precision@k and recall@k."""
@@ -262,8 +262,6 @@ class Evaluate(Section):
     """Queries that are timed, one at a time."""
     latency_k: Positive
     """Neighbours asked for where time is measured, and compared in the curve of recall against latency."""
-    curve_trees: Annotated[tuple[Positive, ...], Field(min_length=1)]
-    curve_search_k: Annotated[tuple[Positive, ...], Field(min_length=1)]
     sample_queries: Positive
     neighbours: Positive
     """Neighbours shown for each sample query; at most the largest k."""
@@ -275,6 +273,16 @@ class Evaluate(Section):
         if self.neighbours > max(self.k):
             raise ValueError(f"neighbours {self.neighbours} is more than the largest k, {max(self.k)}")
         return self
+
+    def grid(self, parameters: Sequence[str]) -> list[dict[str, int]]:
+        """Return every combination of the values that parameters of an index have in its curve."""
+        values = [getattr(self, curve_key(name)) for name in parameters]
+        return [dict(zip(parameters, some, strict=True)) for some in product(*values)]
+
+
+def curve_key(parameter: str) -> str:
+    """Key of `evaluate` for the values of an index's parameter in the curve of recall against latency."""
+    return f"curve_{parameter.removeprefix('n_')}"
 
 
 class Tsne(Section):
@@ -289,7 +297,7 @@ class Tsne(Section):
 
 
 class Params(Section):
-    """All of params.yaml."""
+    """All of params.yaml; beside these sections, one for each stage of `layout.INDEX_STAGES` that has any."""
 
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     data: Data
@@ -298,12 +306,36 @@ class Params(Section):
     finetune: Finetune
     extract: Extract
     pca: Pca
-    index_annoy: IndexAnnoy
     reranking: Reranking
     unseen: Unseen
     same_picture: SamePicture
     evaluate: Evaluate
     tsne: Tsne
+
+    def index_parameters(self, kind: Kind) -> dict[str, int]:
+        """Return those of an index: the section of its stage."""
+        return getattr(self, str(kind.stage)).model_dump() if kind.index.section.model_fields else {}
+
+
+AnySection = TypeVar("AnySection", bound=Section)
+
+
+def _with(section: type[AnySection], keys: Mapping[str, Any]) -> type[AnySection]:
+    """Return a section that has more keys, each of a type, that must be given."""
+    fields: dict[str, Any] = {name: (kind, ...) for name, kind in keys.items()}
+    return create_model(section.__name__, __base__=section, **fields)
+
+
+_SECTIONS = {
+    str(kind.stage): kind.index.section for kind in layout.INDEXES.values() if kind.index.section.model_fields
+}
+_CURVES = {
+    curve_key(name): Annotated[tuple[Positive, ...], Field(min_length=1)]
+    for kind in layout.INDEXES.values()
+    if kind.index.tunable
+    for name in kind.index.section.model_fields
+}
+_WHOLE = _with(Params, {**_SECTIONS, "evaluate": _with(Evaluate, _CURVES)})
 
 
 def check(raw: Any) -> Params:
@@ -315,7 +347,7 @@ def check(raw: Any) -> Params:
     if not isinstance(raw, dict):
         raise RisError("params.yaml must hold sections such as `data` and `pca`; compose it anew from conf/.")
     try:
-        return Params.model_validate(raw)
+        return _WHOLE.model_validate(raw)
     except ValidationError as error:
         raise RisError(_sentence(error)) from error
 
@@ -399,7 +431,7 @@ def _unknown(parents: list[str], last: str) -> str:
 
 
 def _keys(parents: list[str]) -> list[str]:
-    section: Any = Params
+    section: Any = _WHOLE
     for parent in parents:
         section = section.model_fields[parent].annotation
         if not (isinstance(section, type) and issubclass(section, BaseModel)):

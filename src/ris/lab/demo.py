@@ -9,6 +9,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from ris.artifacts import read_json
+from ris.indexes.registry import REGISTRY
 from ris.lab import layout
 from ris.lab.compose import composed
 
@@ -56,12 +57,13 @@ def main() -> None:
     grow(DEMO, Path.cwd(), ["experiment=demo"])
     repro(DEMO)
     metrics = read_json(DEMO / layout.METRICS)["same_class"]
-    tuned, plain = (metrics[name]["knn_pca"]["precision@10"] for name in ("finetuned", "pretrained"))
-    latency = read_json(DEMO / layout.LATENCY)["search"]["knn_pca"]["p50_ms"]
+    index = layout.SHOWN_INDEX
+    tuned, plain = (metrics[name][index]["precision@10"] for name in ("finetuned", "pretrained"))
+    latency = read_json(DEMO / layout.LATENCY)["search"][index]["p50_ms"]
     low, high = tuned["macro_ci95"]
     print(
         f"Measured on {tuned['n']} queries: precision@10 {tuned['macro']:.3f} (95 % interval {low:.3f} to "
-        f"{high:.3f}; macro, KNN with PCA; {plain['macro']:.3f} before fine-tuning), "
+        f"{high:.3f}; macro, {REGISTRY[index].label}; {plain['macro']:.3f} before fine-tuning), "
         f"{latency:.3f} ms a search. "
         f"Report: {(DEMO / layout.REPORT).resolve()}"
     )

@@ -12,6 +12,7 @@ import pandas as pd
 
 from ris.artifacts import read_json, writing
 from ris.errors import RisError
+from ris.indexes.registry import exact_of
 from ris.lab import layout
 from ris.lab.config import Params, load
 from ris.lab.report.plots import edit_name, encoder_name, index_name
@@ -27,7 +28,7 @@ SETTINGS = {
     "whiten": "whiten",
 }
 """Of a projection, as the sweeps tell them."""
-SHOWN = ("knn", "knn_pca", "annoy", layout.RERANKED)
+SHOWN = (*layout.SHOWN_INDEXES, layout.RERANKED)
 """Indexes of the README's tables; the report has all."""
 
 
@@ -61,7 +62,7 @@ def same_class(found: Mapping[str, Any], latency: Mapping[str, Any]) -> str:
         for name in (name for name in SHOWN if name in of_encoder):
             timed = f"{latency['search'][name]['p50_ms']:.3f} ms" if encoder == "finetuned" else ""
             rows.append([index_name(name), encoder_name(encoder), *_cells(of_encoder[name]), timed])
-    n = found["finetuned"]["knn_pca"]["mAP@R"]["n"]
+    n = found["finetuned"][layout.SHOWN_INDEX]["mAP@R"]["n"]
     return _table(
         [*HEADS, "one search, p50"],
         rows,
@@ -80,7 +81,7 @@ def unseen_class(found: Mapping[str, Any]) -> str:
         for name in (name for name in SHOWN if name in of_encoder):
             by_draw = ", ".join(f"{value:.3f}" for value in of_encoder[name]["mAP@R"]["macro_by_draw"])
             rows.append([index_name(name), encoder_name(encoder), *_cells(of_encoder[name]), by_draw])
-    one = found["finetuned"]["knn_pca"]["mAP@R"]
+    one = found["finetuned"][layout.SHOWN_INDEX]["mAP@R"]
     return _table(
         [*HEADS, "mAP@R macro by draw"],
         rows,
@@ -108,8 +109,9 @@ def same_picture(found: Mapping[str, Any], cost: Mapping[str, Any]) -> str:
         f"{shown[0]['n']} queries in all; in brackets the 95 % interval, by bootstrap over pictures.",
     )
     kinds = [[index_name(name), *(_recall(own[name], k) for k in (1, 30, 100))] for name in ways]
+    exact = exact_of(projected=False)
     vectors = [
-        [f"{index_name('knn')}, {encoder_name(encoder)}", *(_recall(one["knn"], k) for k in (1, 30, 100))]
+        [f"{index_name(exact)}, {encoder_name(encoder)}", *(_recall(one[exact], k) for k in (1, 30, 100))]
         for encoder, one in found.items()
     ]
     candidates = _table(

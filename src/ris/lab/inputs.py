@@ -9,8 +9,9 @@ import pandas as pd
 
 from ris.artifacts import checksum, read_table
 from ris.errors import RisError
+from ris.indexes.index import Index
 from ris.indexes.projection import Projection, side_by_side
-from ris.indexes.registry import Index, open_index
+from ris.indexes.registry import Kind, open_index
 from ris.lab import layout
 from ris.lab.config import Params, Space
 from ris.lab.data.features import Vectors, read_features
@@ -58,14 +59,10 @@ class Catalog:
         return [self.images / path for path in paths]
 
 
-def read_index(tree: Tree, catalog: Catalog, name: str, encoder: str, dimension: int) -> Index:
+def read_index(tree: Tree, catalog: Catalog, kind: Kind, encoder: str, dimension: int) -> Index:
     """Open one of `layout.INDEXES`, checked to be over this catalog."""
-    return open_index(
-        tree.read(layout.index(name, encoder)),
-        kind=layout.INDEXES[name],
-        dimension=dimension,
-        catalog_sha256=catalog.sha256,
-    )
+    folder = tree.read(layout.index(kind.name, encoder))
+    return open_index(folder, kind=kind.index, dimension=dimension, made_for=catalog.sha256)
 
 
 def read_space(params: Params, tree: Tree, catalog: Catalog, encoder: str, projected: bool) -> Vectors:

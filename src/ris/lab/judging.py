@@ -6,19 +6,19 @@ import numpy as np
 import pandas as pd
 
 from ris.artifacts import write_table
+from ris.indexes.registry import approximated
 from ris.lab import layout
 from ris.lab.config import Evaluate, Params
 from ris.lab.data.split import check_split
-from ris.lab.inputs import Catalog, read_index, read_space
-from ris.lab.judgement import Judged, SameClass, judge
+from ris.lab.gallery import raw_vectors, read_gallery, searched
+from ris.lab.inputs import Catalog
 from ris.lab.layout import Tree
 from ris.lab.report import tables
-from ris.lab.reranked import reranked
 from ris.lab.unseen import check_unseen, held_out
 from ris.metrics.intervals import Summary, retrieval_summary
+from ris.metrics.judge import Judged, Question, judge
 
 SHOWN_ENCODER = "finetuned"
-SHOWN_INDEX = "knn_pca"
 
 
 class PooledSummary(Summary):
@@ -28,7 +28,7 @@ class PooledSummary(Summary):
     """The macro average of each draw, in their order."""
 
 
-def ask(params: Params, tree: Tree, catalog: Catalog) -> tuple[SameClass, dict[str, dict[str, Judged]]]:
+def ask(params: Params, tree: Tree, catalog: Catalog) -> tuple[Question, dict[str, dict[str, Judged]]]:
     """Ask every index every query: the question, and encoder -> index -> what came back.
 
     Raises:
@@ -36,7 +36,7 @@ def ask(params: Params, tree: Tree, catalog: Catalog) -> tuple[SameClass, dict[s
     """
     groups = catalog.table["group"].to_numpy()
     check_split(catalog.table["split"].tolist(), groups, catalog.table["label"].tolist())
-    question = SameClass.of(catalog.queries, catalog.gallery, catalog.labels, groups)
+    question = Question.among(catalog.queries, catalog.gallery, catalog.labels, groups)
     judged = {encoder: judge_encoder(params, tree, catalog, question, encoder) for encoder in layout.ENCODERS}
     return question, judged
 
@@ -54,10 +54,10 @@ def ask_unseen(
     """
     groups = catalog.table["group"].to_numpy()
     settings = params.evaluate
-    asked: dict[str, dict[str, list[tuple[SameClass, Judged]]]] = {}
+    asked: dict[str, dict[str, list[tuple[Question, Judged]]]] = {}
     for draw in params.unseen.draws:
         held = held_out(params, catalog, draw)
-        question = SameClass.of(held.asked(catalog.queries), catalog.gallery, catalog.labels, groups)
+        question = Question.among(held.asked(catalog.queries), catalog.gallery, catalog.labels, groups)
         for base in layout.ENCODERS:
             encoder = layout.unseen(base, draw)
             check_unseen(tree, catalog, encoder, held)
@@ -70,7 +70,7 @@ def ask_unseen(
 
 
 def pooled(
-    answers: Sequence[tuple[SameClass, Judged]], settings: Evaluate, seed: int
+    answers: Sequence[tuple[Question, Judged]], settings: Evaluate, seed: int
 ) -> dict[str, PooledSummary]:
     """Average over several draws: a class that two of them hold out counts as two."""
     labels = np.concatenate(
@@ -88,22 +88,20 @@ def pooled(
 
 
 def judge_encoder(
-    params: Params, tree: Tree, catalog: Catalog, question: SameClass, encoder: str
+    params: Params, tree: Tree, catalog: Catalog, question: Question, encoder: str
 ) -> dict[str, Judged]:
-    """Ask every index of an encoder every query, exact before approximate ones, and last re-ranked."""
+    """Ask every index of an encoder's gallery every query, exact before approximate ones."""
     settings = params.evaluate
+    gallery = read_gallery(params, tree, catalog, encoder)
+    vectors = raw_vectors(params, tree, catalog, encoder)
     judged: dict[str, Judged] = {}
-    for name in layout.INDEXES:
-        vectors = read_space(params, tree, catalog, encoder, layout.projected(name))
-        search = read_index(tree, catalog, name, encoder, vectors.shape[1]).search
-        exact = judged[layout.exact(name)].nearest if layout.exact(name) != name else None
-        asked = vectors[question.queries]
-        judged[name] = judge(search, asked, question, settings.k, settings.bootstrap, params.seed, exact)
-    if params.reranking.expanded:
-        answers, vectors = reranked(params, tree, catalog, encoder)
-        search, asked = answers.search, vectors[question.queries]
-        judged[layout.RERANKED] = judge(search, asked, question, settings.k, settings.bootstrap, params.seed)
-    return judged
+    names = sorted(gallery.indexes, key=lambda name: approximated(name) is not None)
+    for name in names:
+        other = approximated(name)
+        exact = judged[other].nearest if other else None
+        search = searched(gallery, name, vectors)
+        judged[name] = judge(search, question, settings.k, settings.bootstrap, params.seed, exact)
+    return {name: judged[name] for name in gallery.indexes}
 
 
 def summaries(judged: dict[str, dict[str, Judged]]) -> dict[str, dict[str, dict[str, Summary]]]:
@@ -112,13 +110,13 @@ def summaries(judged: dict[str, dict[str, Judged]]) -> dict[str, dict[str, dict[
 
 
 def write_lists(
-    params: Params, tree: Tree, catalog: Catalog, question: SameClass, judged: dict[str, dict[str, Judged]]
+    params: Params, tree: Tree, catalog: Catalog, question: Question, judged: dict[str, dict[str, Judged]]
 ) -> dict[str, pd.DataFrame]:
     """Write the per-class table, the worst queries and the most confused classes; return them by path."""
-    shown = judged[SHOWN_ENCODER][SHOWN_INDEX]
+    shown = judged[SHOWN_ENCODER][layout.SHOWN_INDEX]
     k = params.evaluate.latency_k
     values = {f"precision@{k}": shown.values[f"precision@{k}"], "mAP@R": shown.values["mAP@R"]}
-    before = judged["pretrained"][SHOWN_INDEX].values["mAP@R"]
+    before = judged["pretrained"][layout.SHOWN_INDEX].values["mAP@R"]
     lists = {
         layout.PER_CLASS: tables.per_class(
             {**values, "mAP@R pre-trained": before},
@@ -128,13 +126,13 @@ def write_lists(
         ),
         layout.WORST_QUERIES: tables.worst_queries(
             {"AP@R": values["mAP@R"], f"precision@{k}": values[f"precision@{k}"]},
-            shown.nearest,
+            catalog.gallery[shown.nearest],
             catalog.queries,
             catalog.table,
             count=30,
         ),
         layout.CONFUSIONS: tables.confused_pairs(
-            shown.nearest,
+            catalog.gallery[shown.nearest],
             question.query_labels,
             catalog.labels,
             question.n_relevant,

@@ -1,17 +1,21 @@
 """Where every artefact lives: one name a thing, the same in code, dvc.yaml and the README."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ris.indexes import registry
+from ris.indexes.registry import KINDS, Kind, exact_of
+
+INDEX_STAGES = tuple(dict.fromkeys(kind.stage for kind in KINDS if kind.stage))
+"""Stages that build indexes, as the registry of their kinds has them."""
 STAGES = (
     "fetch",
     "clean",
     "finetune",
     "extract",
     "pca",
-    "index_knn",
-    "index_annoy",
+    *INDEX_STAGES,
     "same_picture",
     "tsne",
     "evaluate",
@@ -21,12 +25,20 @@ ENCODERS = ("finetuned", "pretrained", "both")
 
 `both` has the vectors of the two others side by side.
 """
-EXACT_INDEXES = ("knn", "knn_pca")
-APPROXIMATE_INDEXES = ("annoy", "annoy_pca")
-INDEXES = {**dict.fromkeys(EXACT_INDEXES, "exact"), **dict.fromkeys(APPROXIMATE_INDEXES, "annoy")}
-"""Every index that is built and judged, and its kind."""
-RERANKED = "reranked"
-"""What `ris.indexes.reranking` makes of `knn_pca`, judged and timed beside the indexes."""
+INDEXES: Mapping[str, Kind] = {
+    kind.name: kind for kind in sorted(KINDS, key=lambda kind: not kind.index.exact) if kind.stage
+}
+"""Every index that is built and judged, by its name; exact ones come first."""
+SHOWN_INDEX = exact_of(projected=True)
+"""The index that the report's first sentence is about."""
+SHOWN_INDEXES = tuple(
+    kind.name
+    for kind in INDEXES.values()
+    if kind.index.exact or kind == next(one for one in INDEXES.values() if one.stage == kind.stage)
+)
+"""Those that short tables show: the exact ones, and of the others the first of each stage."""
+RERANKED = registry.RERANKED.name
+"""Judged and timed beside the indexes."""
 
 IMAGES = "data/raw/images"
 SOURCE = "data/raw/source.json"
@@ -38,6 +50,8 @@ FINETUNED = "models/encoder"
 UNSEEN = "models/unseen"
 LOCAL_FEATURES = "data/local_features"
 REGIONS = "data/regions"
+STORE = "models/store.ris"
+"""The gallery that was judged, as a store like any other."""
 SAME_PICTURE_MODEL = "models/same_picture"
 SAME_PICTURE = "reports/same_picture.json"
 SAME_PICTURE_QUERIES = "reports/same_picture.csv"
@@ -139,16 +153,6 @@ def rows_fitted_to(encoder: str) -> str:
 def index(name: str, encoder: str) -> str:
     """Folder of one index over one encoder's vectors."""
     return f"indexes/{name}/{encoder}"
-
-
-def projected(index_name: str) -> bool:
-    """Whether an index is over the PCA space."""
-    return index_name.endswith("_pca")
-
-
-def exact(index_name: str) -> str:
-    """The exact index of the same space."""
-    return "knn_pca" if projected(index_name) else "knn"
 
 
 def timings(stage: str) -> str:

@@ -59,7 +59,7 @@ def run(stage: Stage) -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its errors, in many lines, and exits by itself
-    name = stage.__module__.rpartition(".")[2] if stage.__module__ != "__main__" else Path(sys.argv[0]).stem
+    name = stage.__name__
     try:
         if not {"--help", "-h"} & set(sys.argv):
             config.load()

@@ -2,34 +2,44 @@
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from ris.config import Network
 from ris.copies.calibration import Answers, Calibration, calibrate, can_calibrate, halves
-from ris.copies.local_features import LocalFeatures, LocalFeatureStore
-from ris.copies.search import Query, SamePictureSearch, look, pooled, regions_index
-from ris.copies.verification import Matrix, Verified
+from ris.copies.local_features import LocalFeatures, describe
+from ris.copies.threshold import Threshold
+from ris.copies.verification import Matrix, Verified, verify
+from ris.copies.views import pooled, query_views
 from ris.encoders.encoder import Embedder, Encoder
+from ris.encoders.transforms import for_embedding
+from ris.gallery.arrays import ArrayGallery, Parts, catalogue_of
+from ris.gallery.search import Prepared, same
+from ris.gallery.spaces import Candidates, Space, Whitened, drawn, projected_lengths
 from ris.indexes.exact import ExactIndex
 from ris.indexes.projection import Projection, side_by_side
 from ris.indexes.vectors import Rows, Vectors
 from ris.lab import layout
 from ris.lab.config import Params, SamePicture
 from ris.lab.data.features import read_features
+from ris.lab.gallery import settings_of
 from ris.lab.inputs import Catalog, Integers, read_index, read_space
 from ris.lab.layout import Tree
+from ris.lab.local_features import CatalogFeatures, GalleryFeatures
 from ris.lab.questions import Questions
 from ris.lab.same_picture_model import identity, open_model
 from ris.metrics.intervals import recall_summary
 from ris.metrics.latency import WARMUP, percentiles_ms
 from ris.threads import worker_threads
+from ris.types import Finding
 
 KS = (1, 30, 100)
 """The k of recall@k."""
@@ -41,7 +51,7 @@ FAR = 2.0
 """Distance of a query that has no candidate: as far as two vectors of length 1 can be."""
 
 
-def read_gallery(params: Params, tree: Tree, catalog: Catalog) -> tuple[Vectors, Vectors | None]:
+def read_copies(params: Params, tree: Tree, catalog: Catalog) -> tuple[Vectors, Vectors | None]:
     """Read what candidates are searched among, before it is brought to the space of their own.
 
     Returns:
@@ -96,34 +106,44 @@ class Spaces:
         return self.candidates.apply(self.join(parts, self.encoder, projected=False))
 
     def embed(self, pixels: Tensor) -> Vectors:
-        """Embed prepared pictures in that space."""
-        return self.for_candidates(
-            {name: self.embedders[name].embed(pixels) for name in layout.parts(self.encoder)}
-        )
+        """Embed prepared pictures by the networks that give the candidates, side by side: (v, D)."""
+        parts = {name: self.embedders[name].embed(pixels) for name in layout.parts(self.encoder)}
+        return self.join(parts, self.encoder, projected=False)
 
 
-def make_search(
-    params: Params,
-    tree: Tree,
-    catalog: Catalog,
-    spaces: Spaces,
-    threshold: float | None = None,
-) -> SamePictureSearch:
-    """Put the search together."""
-    space = spaces.candidates
-    whole, regions = read_gallery(params, tree, catalog)
-    store = LocalFeatureStore.open(tree.read(layout.LOCAL_FEATURES), catalog.sha256)
-    return SamePictureSearch(
-        ExactIndex.build(space.apply(whole), catalog.gallery, {}, seed=0),
-        None if regions is None else regions_index(space.apply(regions), catalog.gallery),
-        store.fingerprints[catalog.gallery],
-        catalog.gallery,
-        store,
-        spaces.network,
-        params.same_picture,
-        spaces.embed,
-        threshold,
+def make_gallery(
+    params: Params, tree: Tree, catalog: Catalog, space: Projection, threshold: float | None = None
+) -> ArrayGallery:
+    """Put together the gallery in which copies are looked for.
+
+    Args:
+        params: of the run.
+        tree: of its artefacts.
+        catalog: of the pictures.
+        space: in which candidates are searched.
+        threshold: evidence above which a picture is here; None where that was not calibrated.
+    """
+    whole, regions = read_copies(params, tree, catalog)
+    features = CatalogFeatures.open(tree.read(layout.LOCAL_FEATURES), catalog.sha256)
+    hashes = np.asarray(features.hashes)[catalog.gallery]
+
+    def whitened(vectors: Vectors) -> Whitened:
+        return Whitened(vectors, projected_lengths(vectors, space), space)
+
+    table = catalog.table.iloc[catalog.gallery]
+    gallery = ArrayGallery(
+        catalogue_of(table["path"].tolist(), table["label"].tolist(), catalog.gallery),
+        settings_of(params),
+        Parts(
+            whole=Space(ExactIndex(whole)),
+            hashes=hashes,
+            candidates=Candidates(whitened(whole), None if regions is None else whitened(regions), hashes),
+            features=GalleryFeatures(features, catalog.gallery),
+        ),
     )
+    if threshold is not None:
+        gallery.threshold = Threshold(threshold, params.same_picture.false_positive_rate)
+    return gallery
 
 
 def made_for(params: Params, tree: Tree, catalog: Catalog) -> dict[str, Any]:
@@ -132,15 +152,61 @@ def made_for(params: Params, tree: Tree, catalog: Catalog) -> dict[str, Any]:
     return identity(params, catalog.sha256, {name: tree.read(layout.encoder(name)) for name in names})
 
 
-def open_search(params: Params, tree: Tree, catalog: Catalog) -> SamePictureSearch:
-    """Open the search that the stage made, its threshold with it.
+@dataclass(frozen=True, eq=False)
+class Finder:
+    """The gallery that the stage made, and what queries are prepared by: from a picture to its answer."""
+
+    gallery: ArrayGallery
+    spaces: Spaces
+    settings: SamePicture
+
+    @property
+    def bytes_per_picture(self) -> float:
+        """Bytes of local features that a picture takes."""
+        features = self.gallery.features
+        assert isinstance(features, GalleryFeatures)
+        return features.features.nbytes / max(1, len(features.features))
+
+    @property
+    def region_rows(self) -> int:
+        """How many regions are searched."""
+        candidates = self.gallery.candidates
+        return 0 if candidates is None or candidates.regions is None else len(candidates.regions.vectors)
+
+    def find(self, image: Image.Image, k: int = 1) -> Finding:
+        """Find where a picture, RGB, is in the gallery."""
+        query = prepare(image, self.spaces.network, self.settings)
+        views = self.spaces.embed(query.pixels)
+        return same(self.gallery, views, Prepared(views[0], query.features), k, None)
+
+
+def open_finder(params: Params, tree: Tree, catalog: Catalog) -> Finder:
+    """Open what the stage made, its threshold with it.
 
     Raises:
         RisError: it was made for another catalog, encoder or other settings, or a file of it is damaged.
     """
     space, calibration = open_model(tree.read(layout.SAME_PICTURE_MODEL), made_for(params, tree, catalog))
     spaces = Spaces(params, tree, space, layout.parts(params.same_picture.encoder))
-    return make_search(params, tree, catalog, spaces, calibration.threshold if calibration else None)
+    threshold = calibration.threshold if calibration else None
+    return Finder(make_gallery(params, tree, catalog, space, threshold), spaces, params.same_picture)
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedPicture:
+    """A picture as networks and geometry see it."""
+
+    pixels: Tensor
+    """(v, 3, crop, crop) uint8: its views, itself first."""
+    features: LocalFeatures
+
+
+def prepare(image: Image.Image, network: Network, settings: SamePicture) -> PreparedPicture:
+    """Prepare a picture, RGB: its views, or itself where `settings.views` is off, and local features."""
+    views = query_views(image) if settings.views else [image]
+    pixels = torch.stack([for_embedding(view, network) for view in views])
+    local = settings.local_features
+    return PreparedPicture(pixels, describe(image, local.query, local.side))
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,9 +228,9 @@ def look_at_all(questions: Questions, spaces: Spaces) -> Looked:
     features: list[LocalFeatures] = []
     matrices: list[Matrix] = []
 
-    def prepared(asked: tuple[str, int]) -> tuple[Query, Matrix]:
+    def prepared(asked: tuple[str, int]) -> tuple[PreparedPicture, Matrix]:
         edited, matrix = questions.edited(*asked)
-        return look(edited, spaces.network, settings), matrix
+        return prepare(edited, spaces.network, settings), matrix
 
     ends = sorted({*range(0, len(questions.asked), BATCH), questions.n_present, len(questions.asked)})
     with (
@@ -224,33 +290,53 @@ def one_vector(
     found: dict[str, dict[str, Found]] = {}
     for encoder in layout.ENCODERS:
         found[encoder] = {}
-        for name in layout.INDEXES:
-            asked = spaces.join(whole, encoder, layout.projected(name))
-            index = read_index(tree, catalog, name, encoder, asked.shape[1])
-            distances, rows = index.search(asked, max(KS))
-            found[encoder][name] = Found.of(list(zip(distances, rows, strict=True)))
+        for name, kind in layout.INDEXES.items():
+            asked = spaces.join(whole, encoder, kind.projected)
+            index = read_index(tree, catalog, kind, encoder, asked.shape[1])
+            distances, positions = index.search(asked, max(KS))
+            found[encoder][name] = Found.of(list(zip(distances, catalog.gallery[positions], strict=True)))
     return found
 
 
-def all_ways(
-    questions: Questions, spaces: Spaces, looked: Looked, search: SamePictureSearch
-) -> dict[str, Found]:
+def all_ways(questions: Questions, spaces: Spaces, looked: Looked, gallery: ArrayGallery) -> dict[str, Found]:
     """Ask by each way of looking for a query, and for the candidates that are drawn from all of them."""
     parts = {name: looked.vectors[name] for name in layout.parts(questions.params.same_picture.encoder)}
     count, views, _ = next(iter(parts.values())).shape
     flat = {name: vectors.reshape(count * views, -1) for name, vectors in parts.items()}
-    vectors = spaces.for_candidates(flat).reshape(count, views, -1)
-    with worker_threads(search.settings.workers) as pool:
-        jobs = pool.map(search.rankings, vectors, looked.features)
+    vectors = spaces.join(flat, spaces.encoder, projected=False).reshape(count, views, -1)
+    candidates, wanted = gallery.candidates, gallery.settings.candidates
+    assert candidates is not None
+    rows = questions.catalog.gallery
+
+    def ranked(of_query: Vectors, features: LocalFeatures) -> dict[str, tuple[Vectors | None, Rows]]:
+        return candidates.rankings(of_query, features.fingerprint, wanted)
+
+    with worker_threads(questions.params.same_picture.workers) as pool:
+        jobs = pool.map(ranked, vectors, looked.features)
         rankings = list(tqdm(jobs, "candidates", total=count, disable=None))
-    ways = {way: Found.of([of_query[way] for of_query in rankings]) for way in rankings[0]}
-    return ways | {"candidates": Found.of([(None, search.drawn(of_query)) for of_query in rankings])}
+    ways = {
+        way: Found.of([(of_query[way][0], rows[of_query[way][1]]) for of_query in rankings])
+        for way in rankings[0]
+    }
+    chosen: list[tuple[Vectors | None, Rows]] = [(None, rows[drawn(one, wanted)]) for one in rankings]
+    return ways | {"candidates": Found.of(chosen)}
 
 
-def verify_all(looked: Looked, found: Found, search: SamePictureSearch) -> list[list[Verified]]:
-    """Have geometry look at every query's candidates."""
-    with worker_threads(search.settings.workers) as pool:
-        jobs = pool.map(search.verify, looked.features, found.candidates)
+def verify_all(
+    questions: Questions, looked: Looked, found: Found, gallery: ArrayGallery
+) -> list[list[Verified]]:
+    """Have geometry look at every query's candidates; what it found is named by catalog rows."""
+    features, enough = gallery.features, gallery.settings.enough_evidence
+    assert features is not None
+    described, rows = features, questions.catalog.gallery
+
+    def verified(query: LocalFeatures, candidates: Rows) -> list[Verified]:
+        positions = np.searchsorted(rows, candidates).tolist()
+        proofs = verify(query, positions, described, enough)
+        return [replace(proof, row=int(rows[proof.row])) for proof in proofs]
+
+    with worker_threads(questions.params.same_picture.workers) as pool:
+        jobs = pool.map(verified, looked.features, found.candidates)
         return list(tqdm(jobs, "verification", total=len(looked.features), disable=None))
 
 
@@ -327,7 +413,7 @@ class Result:
     """All that came of asking."""
 
     summary: dict[str, Any]
-    """Encoder -> index, a way of `SamePictureSearch.rankings`, `candidates`, `verified` -> metric."""
+    """Encoder -> index, a way of `Candidates.rankings`, `candidates`, `verified` -> metric."""
     looked: Looked
     found: Found
     """The candidates that geometry looked at."""
@@ -353,14 +439,14 @@ def ask(questions: Questions, tree: Tree) -> Result:
     """Ask everything."""
     params, catalog = questions.params, questions.catalog
     settings = params.same_picture
-    space = fit_space(settings, read_gallery(params, tree, catalog)[0])
+    space = fit_space(settings, read_copies(params, tree, catalog)[0])
     spaces = Spaces(params, tree, space, layout.parts("both"))
     looked = look_at_all(questions, spaces)
     alone = one_vector(questions, tree, spaces, looked)
-    search = make_search(params, tree, catalog, spaces)
-    ways = all_ways(questions, spaces, looked, search)
+    gallery = make_gallery(params, tree, catalog, space)
+    ways = all_ways(questions, spaces, looked, gallery)
     found, by_vector = ways["candidates"], ways["whitened"]
-    verified = verify_all(looked, found, search)
+    verified = verify_all(questions, looked, found, gallery)
 
     summary = {
         encoder: {index: recalls(questions, one) for index, one in of_encoder.items()}
@@ -390,15 +476,15 @@ def ask(questions: Questions, tree: Tree) -> Result:
 
 def measure(questions: Questions, tree: Tree) -> dict[str, Any]:
     """Time queries of all edits, one at a time, from the decoded picture to the verified answer."""
-    search = open_search(questions.params, tree, questions.catalog)
+    finder = open_finder(questions.params, tree, questions.catalog)
     places = np.linspace(0, len(questions.asked) - 1, min(TIMED, len(questions.asked))).astype(int)
     images = [questions.edited(*questions.asked[place])[0] for place in places]
     for image in images[:WARMUP]:
-        search.search(image)
+        finder.find(image)
     durations = []
     for image in images:
         start = time.perf_counter_ns()
-        search.search(image)
+        finder.find(image)
         durations.append(time.perf_counter_ns() - start)
     here = np.count_nonzero(places < questions.n_present)
     return {
@@ -406,6 +492,6 @@ def measure(questions: Questions, tree: Tree) -> dict[str, Any]:
         "present_p50_ms": percentiles_ms(durations[:here])["p50_ms"],
         "queries": len(images),
         "threads": torch.get_num_threads(),
-        "local_features_bytes_per_picture": round(search.store.nbytes / len(search.store)),
-        "region_rows": search.regions.count if search.regions else 0,
+        "local_features_bytes_per_picture": round(finder.bytes_per_picture),
+        "region_rows": finder.region_rows,
     }

@@ -12,25 +12,24 @@ from ris.lab.inputs import Catalog
 from ris.lab.judging import SHOWN_ENCODER, ask, summaries
 from ris.lab.layout import Tree
 from ris.lab.runner import run, timed
-from ris.lab.stages.index_annoy import index_annoy
-from ris.lab.stages.index_knn import index_knn
+from ris.lab.stages.index import index
 from ris.lab.stages.pca import pca
-from ris.lab.timing import measure_costs
+from ris.lab.timing import measure_searches
 
 
 def sweep(params: Params, tree: Tree) -> None:
     """Project, index, judge and time anew; say in a line an index what came out."""
-    for stage in (pca, index_knn, index_annoy):
+    for stage in (pca, *map(index, layout.INDEX_STAGES)):
         timed(stage, stage.__name__, params, tree)
     catalog = Catalog.read(tree)
     _, judged = ask(params, tree, catalog)
     metrics = summaries(judged)
-    costs = measure_costs(params, tree, catalog)
+    costs = measure_searches(params, tree, catalog)
     write_json(tree.write(layout.METRICS), {"same_class": metrics})
-    write_json(tree.write(layout.LATENCY), costs)
+    write_json(tree.write(layout.LATENCY), {"search": costs})
     print(f"{HydraConfig.get().job.override_dirname or 'as committed'} -> {tree.root}")
     for name, found in metrics[SHOWN_ENCODER].items():
-        quality, p50_ms = found["mAP@R"]["macro"], costs["search"][name]["p50_ms"]
+        quality, p50_ms = found["mAP@R"]["macro"], costs[name]["p50_ms"]
         print(f"  {name:<10} mAP@R macro {quality:.4f}  p50 {p50_ms:.3f} ms")
 
 

@@ -15,17 +15,17 @@ from ris.indexes.projection import Projection
 from ris.lab import layout
 from ris.lab.config import Params, Space
 from ris.lab.inputs import Catalog
-from ris.lab.judgement import Judged
 from ris.lab.layout import Tree
 from ris.lab.report import neighbours, plots
 from ris.lab.report.page import Context, DataSummary, Picture, RunSummary
+from ris.metrics.judge import Judged
 
-SHOWN_INDEXES = ("knn", "knn_pca", "annoy")
 PICTURES = {
     "metrics": (layout.METRICS_PICTURE, "Quality of each index and encoder, with 95 % intervals (macro)."),
     "recall_latency": (
         layout.RECALL_LATENCY_PICTURE,
-        "What ANNOY finds of the exact neighbours, against what a query costs; the line is the exact search.",
+        "What approximate indexes find of the exact neighbours, against what a query costs; the line is the "
+        "exact search.",
     ),
     "explained_variance": (
         layout.EXPLAINED_VARIANCE,
@@ -54,7 +54,7 @@ LIBRARIES = ("torch", "torchvision", "timm", "pytorch-lightning", "scikit-learn"
 def draw_neighbours(
     params: Params, tree: Tree, catalog: Catalog, judged: Mapping[str, Judged], deciding: str
 ) -> list[Picture]:
-    """Draw sample queries with what three indexes found for each; they replace those of the last run."""
+    """Draw sample queries with what some indexes found for each; they replace those of the last run."""
     labels, files = catalog.table["label"].tolist(), catalog.files()
     asked = catalog.queries
     chosen = neighbours.choose_queries(
@@ -71,10 +71,10 @@ def draw_neighbours(
             found = [
                 neighbours.Found(
                     plots.index_name(name),
-                    judged[name].nearest[position, : params.evaluate.neighbours],
+                    catalog.gallery[judged[name].nearest[position, : params.evaluate.neighbours]],
                     judged[name].distances[position, : params.evaluate.neighbours],
                 )
-                for name in SHOWN_INDEXES
+                for name in layout.SHOWN_INDEXES
             ]
             query = int(asked[position])
             name = f"{number:02d}.png"
@@ -97,7 +97,11 @@ def draw_pictures(
     """Draw the overview, recall against latency, the learning curves, the classes and their confusions."""
     shown = [f"precision@{k}", "mAP@R"]
     plots.save(plots.metric_overview(metrics, shown), tree.write(layout.METRICS_PICTURE))
-    exact_ms = {name: costs["search"][layout.exact(name)]["p50_ms"] for name in layout.APPROXIMATE_INDEXES}
+    exact_ms = {
+        name: costs["search"][kind.approximates]["p50_ms"]
+        for name, kind in layout.INDEXES.items()
+        if kind.approximates
+    }
     plots.save(plots.recall_latency(curve, exact_ms), tree.write(layout.RECALL_LATENCY_PICTURE))
     history = pd.read_csv(tree.read(layout.LEARNING_CURVES))
     plots.save(plots.learning_curves(history), tree.write(layout.LEARNING_CURVES_PICTURE))

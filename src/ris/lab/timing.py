@@ -1,7 +1,7 @@
-"""What `evaluate` times: each index as it is, the approximate one over its settings, and the embedding."""
+"""What `evaluate` times: each index as it is, approximate ones over their settings, and the embedding."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -12,15 +12,18 @@ import torch
 from ris.artifacts import read_json
 from ris.encoders.encoder import Encoder
 from ris.encoders.transforms import for_embedding
+from ris.gallery.gallery import RERANKED, Gallery
 from ris.images.decoding import read_image
-from ris.indexes.annoy import AnnoyIndex
 from ris.indexes.exact import ExactIndex
+from ris.indexes.index import tuned
+from ris.indexes.registry import Kind
+from ris.indexes.vectors import Vectors
 from ris.lab import layout
 from ris.lab.config import Params
 from ris.lab.footprint import resident_bytes
-from ris.lab.inputs import Catalog, read_index, read_space
+from ris.lab.gallery import raw_vectors, read_gallery
+from ris.lab.inputs import Catalog, read_space
 from ris.lab.layout import Tree
-from ris.lab.reranked import reranked
 from ris.metrics.latency import (
     measure_latency,
     measure_throughput,
@@ -34,64 +37,77 @@ EMBEDDED = 100
 
 def measure_costs(params: Params, tree: Tree, catalog: Catalog) -> dict[str, Any]:
     """Return what latency.json holds: searching by each index, embedding one picture, extracting all."""
-    k = params.evaluate.latency_k
-    built = read_json(tree.read(layout.timings("index_knn")))
-    built |= read_json(tree.read(layout.timings("index_annoy")))
-    search = {}
-    for name in layout.INDEXES:
-        vectors = read_space(params, tree, catalog, TIMED_ENCODER, layout.projected(name))
-        answer = partial(read_index(tree, catalog, name, TIMED_ENCODER, vectors.shape[1]).search, k=k)
-        asked = vectors[catalog.queries]
-        search[name] = {
-            "k": k,
-            **measure_latency(answer, asked[: params.evaluate.latency_queries]),
-            "queries_per_s": measure_throughput(answer, asked),
-            **built[name][TIMED_ENCODER],
-            "resident_bytes": resident_bytes(tree.read(layout.index(name, TIMED_ENCODER))),
-        }
-    if params.reranking.expanded:
-        start = time.perf_counter()
-        fitted, vectors = reranked(params, tree, catalog, TIMED_ENCODER)
-        build_s = round(time.perf_counter() - start, 4)
-        answer = partial(fitted.search, k=k)
-        asked = vectors[catalog.queries]
-        search[layout.RERANKED] = {
-            "k": k,
-            **measure_latency(answer, asked[: params.evaluate.latency_queries]),
-            "queries_per_s": measure_throughput(answer, asked),
-            "build_s": build_s,
-        }
     extracted = read_json(tree.read(layout.timings("extract")))["images_per_second"]
     verified = read_json(tree.read(layout.timings("same_picture"))).get("picture_to_answer")
     return {
-        "search": search,
+        "search": measure_searches(params, tree, catalog),
         **({"same_picture": verified} if verified else {}),
         "embed": _measure_embedding(params, tree, catalog),
         "extract": {"images_per_second": extracted[TIMED_ENCODER]},
     }
 
 
+def measure_searches(params: Params, tree: Tree, catalog: Catalog) -> dict[str, dict[str, Any]]:
+    """Return what each index costs, by its name."""
+    k = params.evaluate.latency_k
+    built: dict[str, Any] = {}
+    for stage in layout.INDEX_STAGES:
+        built |= read_json(tree.read(layout.timings(stage)))
+    gallery = read_gallery(params, tree, catalog, TIMED_ENCODER)
+    asked = raw_vectors(params, tree, catalog, TIMED_ENCODER)[catalog.queries]
+    costs: dict[str, dict[str, Any]] = {}
+    for name in gallery.indexes:
+        start = time.perf_counter()
+        gallery.prepare(name)
+        prepared_s = round(time.perf_counter() - start, 4)
+        costs[name] = {"k": k, **_measure_search(params, gallery, name, asked)}
+        if name == RERANKED:
+            costs[name] |= {"build_s": prepared_s}
+        else:
+            folder = tree.read(layout.index(name, TIMED_ENCODER))
+            size = resident_bytes(layout.INDEXES[name], folder)
+            costs[name] |= {**built[name][TIMED_ENCODER], "resident_bytes": size}
+    return costs
+
+
 def measure_curve(params: Params, tree: Tree, catalog: Catalog) -> pd.DataFrame:
-    """Return recall against latency of ANNOY in each space: the library's columns and `index`."""
+    """Return recall against latency of each index with tunable parameters: the library's columns, `index`."""
     settings, gallery = params.evaluate, catalog.gallery
     curves = []
-    for name in (name for name, kind in layout.INDEXES.items() if kind == AnnoyIndex.kind):
-        vectors = read_space(params, tree, catalog, TIMED_ENCODER, layout.projected(name))
+    for name, kind in layout.INDEXES.items():
+        if not kind.index.tunable:
+            continue
+        vectors = read_space(params, tree, catalog, TIMED_ENCODER, kind.projected)
         asked = vectors[catalog.queries][: settings.latency_queries]
-        _, exact = ExactIndex.build(vectors[gallery], gallery, {}, params.seed).search(
-            asked, settings.latency_k
-        )
-
-        def build(n_trees: int, vectors: Any = vectors) -> Callable[..., Any]:
-            options = {"n_trees": n_trees, "search_k": -1}
-            index = AnnoyIndex.build(vectors[gallery], gallery, options, params.seed)
-            return lambda query, search_k: index.with_search_k(search_k).search(query, settings.latency_k)[1]
-
+        _, exact = ExactIndex(vectors[gallery]).search(asked, settings.latency_k)
+        fixed = [key for key in kind.index.section.model_fields if key not in kind.index.tunable]
         curve = recall_latency_curve(
-            build, settings.curve_trees, settings.curve_search_k, asked, exact, settings.latency_k
+            partial(_built, params, kind, vectors[gallery]),
+            settings.grid(fixed),
+            settings.grid(kind.index.tunable),
+            asked,
+            exact,
+            settings.latency_k,
         )
         curves.append(curve.assign(index=name))
     return pd.concat(curves, ignore_index=True)
+
+
+def _built(params: Params, kind: Kind, vectors: Vectors, settings: Mapping[str, int]) -> Callable[..., Any]:
+    """Build an index with other settings, and return its search with further ones."""
+    index = kind.index.build(vectors, {**params.index_parameters(kind), **settings}, params.seed)
+    k = params.evaluate.latency_k
+    return lambda query, settings: tuned(index, settings).search(query, k)[1]
+
+
+def _measure_search(params: Params, gallery: Gallery, name: str, asked: Vectors) -> dict[str, Any]:
+    """Time a gallery's index with the encoder's vectors (q, D), projecting them included."""
+    k = params.evaluate.latency_k
+    latency = measure_latency(
+        lambda query: gallery.nearest(name, query[0], k), asked[: params.evaluate.latency_queries]
+    )
+    throughput = measure_throughput(lambda queries: gallery.nearest_many(name, queries, k), asked)
+    return {**latency, "queries_per_s": throughput}
 
 
 def _measure_embedding(params: Params, tree: Tree, catalog: Catalog) -> dict[str, float | int]:

@@ -11,7 +11,7 @@ import hashlib
 import re
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,18 +28,15 @@ from pydantic import Field, ValidationError
 from ris.artifacts import checksum, write_json, write_table
 from ris.config import Positive, Section
 from ris.errors import RisError
-from ris.indexes.annoy import AnnoyIndex
-from ris.indexes.exact import ExactIndex
-from ris.indexes.projection import normalise
-from ris.indexes.reranking import AlphaQueryExpansion, augmented
+from ris.indexes.reranked import Reranked
 from ris.indexes.vectors import Vectors
 from ris.lab import config, layout
 from ris.lab.config import Params
-from ris.lab.inputs import Catalog, fit_projection, read_classifier, read_space
-from ris.lab.judgement import SameClass, Search, judge
+from ris.lab.inputs import Catalog, Integers, fit_projection, read_classifier, read_space
 from ris.lab.layout import Tree
 from ris.lab.report import plots
 from ris.lab.unseen import held_out
+from ris.metrics.judge import Question, judge
 from ris.metrics.latency import measure_latency
 
 CONF = Path("conf/tuning.yaml")
@@ -100,6 +97,10 @@ def _settings(overrides: list[str]) -> Tuning:
             f"`encoder` is {settings.encoder}; choose one of {', '.join(layout.ENCODERS)}, or one that does "
             f"not know the classes of a draw, such as {layout.unseen('pretrained', 3)}."
         )
+    known = (*layout.INDEXES, layout.RERANKED)
+    for index in settings.space.get(INDEX, [None]):
+        if index not in known:
+            raise RisError(f"{CONF}'s `space` has the index {index}; choose of {', '.join(known)}.")
     for key in settings.space:
         if key != INDEX:
             config.check_key(key)
@@ -185,7 +186,8 @@ def _fixed(params: Params, settings: Tuning) -> tuple[Any, ...]:
         if key != INDEX:
             section, name = key.split(".")
             raw[section][name] = None
-    searched = (raw["extract"]["normalise"], raw["pca"], raw["index_annoy"], raw["reranking"])
+    indexes = [raw[stage] for stage in layout.INDEX_STAGES if stage in raw]
+    searched = (raw["extract"]["normalise"], raw["pca"], *indexes, raw["reranking"])
     return *searched, raw["unseen"]["classes"], raw["evaluate"]["latency_k"], raw["seed"]
 
 
@@ -212,12 +214,12 @@ def _objectives(
 
 
 def _matters(key: str, index: str) -> bool:
-    section = key.partition(".")[0]
-    return {
-        "pca": index == layout.RERANKED or index.endswith("_pca"),
-        "index_annoy": index.startswith("annoy"),
-        "reranking": index == layout.RERANKED,
-    }.get(section, True)
+    section, kind = key.partition(".")[0], layout.INDEXES.get(index)
+    if section == "pca":
+        return kind is None or kind.projected
+    if section == "reranking":
+        return kind is None
+    return section not in layout.INDEX_STAGES or (kind is not None and kind.stage == section)
 
 
 def judged(params: Params, tree: Tree, catalog: Catalog, encoder: str, index: str) -> tuple[float, float]:
@@ -244,24 +246,23 @@ def judged(params: Params, tree: Tree, catalog: Catalog, encoder: str, index: st
         settings, classifier = params.pca, read_classifier(params.pca, tree, encoder)
         projection = fit_projection(settings, settings.normalise, vectors, catalog, learnt, classifier)
         vectors = projection.apply(vectors)
-    if index == layout.RERANKED:
-        vectors = normalise(vectors)
-    search = _search(params, vectors[gallery], gallery, index)
-    question = SameClass.of(asked, gallery, catalog.labels, catalog.table["group"].to_numpy())
+    search = _search(params, vectors[gallery], index)
+    question = Question.among(asked, gallery, catalog.labels, catalog.table["group"].to_numpy())
     k = params.evaluate.latency_k
-    found = judge(search, vectors[asked], question, ks=(k,), n_resamples=1, seed=params.seed)
+    found = judge(
+        lambda rows, depth: search(vectors[rows], depth), question, ks=(k,), n_resamples=1, seed=params.seed
+    )
     timed = measure_latency(lambda query: search(query, k), vectors[asked][:TIMED])
     return found.summary["mAP@R"]["macro"], timed["p50_ms"]
 
 
-def _search(params: Params, vectors: Vectors, rows: Any, index: str) -> Search:
+def _search(
+    params: Params, vectors: Vectors, index: str
+) -> Callable[[Vectors, int], tuple[Vectors, Integers]]:
     if index == layout.RERANKED:
-        settings = params.reranking
-        drawn = augmented(vectors, settings.augmented)
-        return AlphaQueryExpansion.fit(drawn, rows, settings.expanded, settings.alpha).search
-    if layout.INDEXES[index] == AnnoyIndex.kind:
-        return AnnoyIndex.build(vectors, rows, params.index_annoy.model_dump(), params.seed).search
-    return ExactIndex.build(vectors, rows, {}, params.seed).search
+        return Reranked(vectors, params.reranking).search_many
+    kind = layout.INDEXES[index]
+    return kind.index.build(vectors, params.index_parameters(kind), params.seed).search
 
 
 def _line(trial: FrozenTrial, settings: Tuning) -> dict[str, Any]:

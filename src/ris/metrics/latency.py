@@ -1,6 +1,6 @@
 """How fast a search answers, of callables: no index is known by name."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from time import perf_counter_ns
@@ -63,39 +63,40 @@ def measure_throughput(answer: Callable[[Batch], object], queries: Batch) -> flo
 
 
 def recall_latency_curve(
-    build: Callable[[int], Callable[..., Integers]],
-    n_trees: Sequence[int],
-    search_k: Sequence[int],
+    build: Callable[[Mapping[str, int]], Callable[..., Integers]],
+    built: Sequence[Mapping[str, int]],
+    searched: Sequence[Mapping[str, int]],
     queries: Batch,
     exact: Integers,
     k: int,
 ) -> pd.DataFrame:
-    """Trade recall for time over an approximate index's two settings, on one thread.
+    """Trade recall for time over the settings of an approximate index, on one thread.
 
     Args:
-        build: from a number of trees to a search, called as `search(queries, search_k=...)`, that returns
-            the (q, k) nearest catalog rows.
-        n_trees: numbers of trees; an index is built for each.
-        search_k: nodes inspected a query; each index is searched with each.
+        build: from settings to a search, called as `search(queries, settings=...)`, that returns the
+            positions (q, k) of the nearest.
+        built: settings of building; an index is built for each.
+        searched: settings of searching; each index is searched with each.
         queries: (q, d) float32, asked one at a time.
-        exact: (q, m) catalog rows of the exact search in the same space, m at least k.
+        exact: (q, m) positions that the exact search in the same space found, m at least k.
         k: neighbours compared.
 
     Returns:
-        `n_trees`, `search_k`, `ann_recall@k`, `p50_ms` and `build_s`; one row a pair of settings.
+        A column for each setting, `ann_recall@k`, `p50_ms` and `build_s`; one row a pair of settings.
     """
     points = []
     with threadpool_limits(limits=1):
-        for trees in n_trees:
+        for settings in built:
             start = perf_counter_ns()
-            search = build(trees)
+            search = build(settings)
             build_s = round((perf_counter_ns() - start) / 1e9, 6)
-            for nodes in search_k:
-                durations, rows = _timed(partial(search, search_k=nodes), queries, WARMUP)
-                recall = ann_recall(np.concatenate(rows), exact, k).mean()
+            for further in searched:
+                durations, found = _timed(partial(search, settings=further), queries, WARMUP)
+                recall = round(float(ann_recall(np.concatenate(found), exact, k).mean()), 6)
                 p50 = percentiles_ms(durations)["p50_ms"]
-                points.append((trees, nodes, round(float(recall), 6), p50, build_s))
-    return pd.DataFrame(points, columns=["n_trees", "search_k", f"ann_recall@{k}", "p50_ms", "build_s"])
+                measured = {f"ann_recall@{k}": recall, "p50_ms": p50, "build_s": build_s}
+                points.append({**settings, **further, **measured})
+    return pd.DataFrame(points)
 
 
 def _timed(answer: Callable[[Batch], Answer], queries: Batch, warmup: int) -> tuple[list[int], list[Answer]]:

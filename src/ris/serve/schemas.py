@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ris.engine import Box, Change, DuplicateGroup, Filter, Finding, Hit, Info, Picture, Rejected
+from ris.indexes.registry import NOTES, SEARCHABLE, IndexName
 
 MAX_K = 500
 """Hits of one answer, those passed over by `offset` included."""
@@ -14,7 +15,6 @@ MAX_ROW = 2**53 - 1
 
 Row = Annotated[int, Field(ge=0, le=MAX_ROW, description="Number of a picture in the store.")]
 Name = Annotated[str, Field(min_length=1, max_length=500)]
-Index = Literal["auto", "knn", "knn_pca", "annoy", "annoy_pca", "reranked"]
 
 _SHARE = r"(0(\.\d{1,20})?|1(\.0{1,20})?)"
 _BOX = rf"^{_SHARE}(,{_SHARE}){{3}}$"
@@ -89,7 +89,7 @@ class SearchOptions(Where, Part):
 
     k: int = Field(24, ge=1, le=MAX_K, description="Hits wanted, those passed over included.")
     offset: int = Field(0, ge=0, lt=MAX_K, description="Pass over so many of the nearest.")
-    index: Index = Field("auto", description="`auto` is `knn_pca`, or `knn` in a small store.")
+    index: IndexName = Field("auto", description=f"What to search by; `auto` lets the store choose. {NOTES}.")
     max_distance: float | None = Field(None, ge=0, le=2, description="Of a hit.")
     collapse: bool = Field(False, description="Fold near-copies among the hits into the nearest of them.")
     verify: bool = Field(True, description="Have geometry tell which hits are the very same picture.")
@@ -286,6 +286,20 @@ class Added(BaseModel):
     picture: PictureOut
 
 
+class IndexOut(BaseModel):
+    """What the store can be searched by."""
+
+    name: str
+    label: str = Field(description="For people.")
+    note: str = Field(description="What it does, a few words for people.")
+
+    @classmethod
+    def of(cls, name: str) -> Self:
+        """Take it from the registry."""
+        one = SEARCHABLE[name]
+        return cls(name=one.name, label=one.label, note=one.note)
+
+
 class About(BaseModel):
     """What a page needs to know of the store and the server."""
 
@@ -293,11 +307,10 @@ class About(BaseModel):
     pictures: int
     rejected: int
     encoder: str
-    indexes: list[str]
+    indexes: list[IndexOut]
     local_features: bool
     false_positive_rate: float | None
     generation: int
-    read_only: bool
     urls: bool
     max_bytes: int
     max_k: int
@@ -306,6 +319,7 @@ class About(BaseModel):
     def of(cls, info: Info, name: str, *, urls: bool, max_bytes: int) -> Self:
         """Take what may be shown: no path of this machine."""
         kept = {key: value for key, value in _values(info).items() if key in cls.model_fields}
+        kept["indexes"] = [IndexOut.of(index) for index in info.indexes]
         return cls(**kept, name=name, urls=urls, max_bytes=max_bytes, max_k=MAX_K)
 
 

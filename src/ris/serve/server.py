@@ -58,6 +58,5 @@ def serve(engine: SearchEngine, settings: Settings) -> None:
     with bound(settings) as listener:
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         print(f"The page: http://{host}:{listener.getsockname()[1]}", flush=True)
-        if not engine.read_only:
-            print(f"Writing needs this token: {settings.token}", flush=True)
+        print(f"Writing needs this token: {settings.token}", flush=True)
         configured(engine, settings).run([listener])

@@ -3,19 +3,20 @@
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ris.errors import RisError
 from ris.types import Rejected
 
 MAX_BYTES = 500_000_000
 """Of a file that is read, for it is read whole."""
+LATEST = 2**63 - 1
+"""Latest time of a file that is kept, nanoseconds since 1970, in the year 2262; later ones count as it."""
 
 
-@dataclass(frozen=True, slots=True)
-class File:
-    """A regular file."""
+class File(NamedTuple):
+    """A regular file; a tuple, as one is made for each of a million files."""
 
     path: str
     """Relative to the folder, with `/` between names."""
@@ -24,8 +25,8 @@ class File:
     """Nanoseconds since 1970."""
 
 
-def listing(root: Path, below: Path, without: Path) -> tuple[list[File], list[Rejected]]:
-    """List the files at or below a path, at any depth, sorted by path.
+def walk(root: Path, below: Path, without: Path) -> Iterator[File | Rejected]:
+    """Yield the files at or below a path, at any depth, those of a folder sorted by name.
 
     What is hidden, as its name begins with a dot or that of a folder above it, is passed over. Links to
     folders are not followed, nor are links to files outside of the root.
@@ -35,19 +36,21 @@ def listing(root: Path, below: Path, without: Path) -> tuple[list[File], list[Re
         below: a file or folder in it.
         without: a folder that is passed over: the store, where it lies in the root.
 
-    Returns:
-        The files, and what cannot be one of them with its reason.
+    Yields:
+        Files, and what cannot be one of them with its reason.
 
     Raises:
         RisError: a folder cannot be read, or the root is gone.
     """
     if not root.is_dir():
         raise RisError(f"{root}, the folder of pictures, is gone; bring it back, or build a new store.")
-    inside, without = root.resolve(), without.resolve()
-    found = [_looked_at(entry, entry.relative_to(root), inside) for entry in _entries(below, without)]
-    found.sort(key=lambda one: one.path)
-    files = [one for one in found if isinstance(one, File)]
-    return files, [one for one in found if isinstance(one, Rejected)]
+    inside = root.resolve()
+    path = below.relative_to(root).as_posix()
+    if below.is_symlink() or not below.is_dir():
+        yield _looked_up(below, path, inside)
+        return
+    apart = without.stat() if without.exists() else None
+    yield from _below(below, "" if path == "." else f"{path}/", inside, apart)
 
 
 def inside(root: Path, path: str) -> Path | None:
@@ -59,39 +62,63 @@ def inside(root: Path, path: str) -> Path | None:
         return None
 
 
-def _entries(below: Path, without: Path) -> Iterator[Path]:
-    def fail(error: OSError) -> None:
-        raise RisError(f"{error.filename} cannot be read as a folder ({error.strerror}).") from error
+def _below(
+    folder: Path, prefix: str, inside: Path, apart: os.stat_result | None
+) -> Iterator[File | Rejected]:
+    """Yield what lies below a folder: its own files, then those of each folder in it."""
+    waiting = [(str(folder), prefix)]
+    while waiting:
+        place, prefix = waiting.pop()
+        try:
+            with os.scandir(place) as scanned:
+                entries = sorted(scanned, key=lambda entry: entry.name)
+        except OSError as error:
+            raise RisError(f"{error.filename} cannot be read as a folder ({error.strerror}).") from error
+        folders = []
+        for entry in entries:
+            name = entry.name
+            if name.startswith("."):
+                continue
+            path = prefix + name
+            if entry.is_symlink():
+                yield _looked_up(Path(entry.path), path, inside)
+            elif entry.is_dir():
+                if apart is None or not os.path.samestat(entry.stat(), apart):
+                    folders.append((entry.path, f"{path}/"))
+            else:
+                try:
+                    yield _judged(path, entry.stat())
+                except OSError as error:
+                    yield Rejected(path, f"it cannot be looked at ({error.strerror})")
+        waiting += reversed(folders)
 
-    if not below.is_dir():
-        yield below
-        return
-    for parent, folders, names in os.walk(below, onerror=fail):
-        kept = [name for name in folders if not name.startswith(".")]
-        folders[:] = [name for name in kept if Path(parent, name).resolve() != without]
-        links = [name for name in folders if Path(parent, name).is_symlink()]
-        yield from (Path(parent, name) for name in [*names, *links] if not name.startswith("."))
 
-
-def _looked_at(entry: Path, path: Path, inside: Path) -> File | Rejected:
-    """Tell a file by its entry and its path relative to the root from what cannot be a picture."""
-    name = path.as_posix()
+def _looked_up(entry: Path, path: str, inside: Path) -> File | Rejected:
+    """Tell a file that may be a link, or was named, from what cannot be a picture."""
     try:
-        name.encode()
         status = entry.stat()
         if entry.is_symlink() and not entry.resolve().is_relative_to(inside):
-            return Rejected(name, "it is a link that leaves the folder")
-    except UnicodeEncodeError:
-        readable = os.fsencode(name).decode(errors="backslashreplace")
-        return Rejected(readable, "its name is not valid UTF-8")
+            return Rejected(path, "it is a link that leaves the folder")
     except OSError as error:
-        return Rejected(name, f"it cannot be looked at ({error.strerror})")
-    if any(part.startswith(".") for part in path.parts):
-        return Rejected(name, "it is hidden")
+        return Rejected(_readable(path), f"it cannot be looked at ({error.strerror})")
+    if any(part.startswith(".") for part in path.split("/")):
+        return Rejected(path, "it is hidden")
     if stat.S_ISDIR(status.st_mode):
-        return Rejected(name, "it is a link to a folder")
+        return Rejected(path, "it is a link to a folder")
+    return _judged(path, status)
+
+
+def _judged(path: str, status: os.stat_result) -> File | Rejected:
+    """Tell a file by its path relative to the root from what cannot be a picture."""
+    if not path.isascii() and _readable(path) != path:
+        return Rejected(_readable(path), "its name is not valid UTF-8")
     if not stat.S_ISREG(status.st_mode):
-        return Rejected(name, "it is no regular file")
+        return Rejected(path, "it is no regular file")
     if status.st_size > MAX_BYTES:
-        return Rejected(name, f"it has {status.st_size} bytes, more than the {MAX_BYTES} allowed")
-    return File(name, status.st_size, status.st_mtime_ns)
+        return Rejected(path, f"it has {status.st_size} bytes, more than the {MAX_BYTES} allowed")
+    modified = status.st_mtime_ns
+    return File(path, status.st_size, modified if -LATEST <= modified <= LATEST else LATEST)
+
+
+def _readable(path: str) -> str:
+    return os.fsencode(path).decode(errors="backslashreplace")

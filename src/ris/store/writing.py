@@ -1,50 +1,54 @@
-"""A store on disk: made, and brought to what its folder holds, each time as one transaction."""
+"""A store on disk: made, and brought to what its folder holds."""
 
 import os
 import shutil
-import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-from threadpoolctl import threadpool_limits
+import pyarrow as pa
 
 from ris.encoders.encoder import Embedder
-from ris.encoders.named import Identity, read_identity
+from ris.encoders.named import Identity
 from ris.errors import RisError
-from ris.gallery.spaces import fit_basis, projected, projected_lengths, whitened
-from ris.indexes.annoy import AnnoyIndex
-from ris.store.committed import open_trees, trees_folder
-from ris.store.database import LEFTOVERS, TREES, creating, get, put, put_data, writing
-from ris.store.folder import File, listing
-from ris.store.ingest import BATCH, Look, Seen, ahead, embed_batch, look
-from ris.store.records import (
-    get_arrays,
-    get_projection,
-    put_arrays,
-    put_projection,
-    read_rejected,
-    read_vectors,
-    seal_catalogue,
-    write_content,
+from ris.gallery.catalogue import COLUMNS_SCHEMA
+from ris.gallery.settings import Settings
+from ris.store import commits
+from ris.store.commits import Commit, Folder, latest, locked
+from ris.store.contents import Contents
+from ris.store.folder import File, walk
+from ris.store.ingest import BATCH, Reading, read_file
+from ris.store.placing import Pictures, Placing
+from ris.store.refit import clean, compact, refit, wants_refit
+from ris.store.tables import (
+    COLUMNS,
+    CONTENTS,
+    PICTURES,
+    REJECTED,
+    SMALL,
+    Changes,
+    contents_schema,
+    explained,
+    read_small,
 )
-from ris.store.settings import Settings
-from ris.threads import worker_threads
+from ris.threads import in_order, worker_threads
 from ris.types import Change, DamagedError, NoSuchPictureError, Progress, ReadOnlyError, Rejected
 
 UNSURE = 2_000_000_000
 """Nanoseconds: a file that was changed so shortly before it was read may have been changed right after, too,
 without another time of change to show for it, and is read again."""
-STALE = 0.2
-"""Share of the contents in ANNOY's trees that may be gone, or be searched beside them, before new ones are
-planted."""
-SEED = 0
+COMMITTED = 512
+"""Files of a build between two commits: what a kill makes it read again, at most."""
+CLEANED = 20
+"""Commits after which files are deleted that no kept commit names."""
+WEIGHTS = "encoder.safetensors"
+"""The encoder's weights, where no package brings them."""
+LEFTOVERS = {commits.FOLDER, commits.LOCK, WEIGHTS, *(f"{name}.lance" for name in (*SMALL, CONTENTS))}
+"""All that a build that was broken off before its first commit can leave."""
 
 
 @dataclass(frozen=True)
@@ -61,342 +65,271 @@ class Work:
     threads: int
     progress: Progress | None = None
 
-    def tell(self, what: str, done: int, total: int) -> None:
+    def report(self, what: str, done: int, total: int) -> None:
         """Report progress."""
         if self.progress is not None:
             self.progress(what, done, total)
 
 
 def build(work: Work, weights: bytes | None) -> Change:
-    """Make a store of all that the folder holds; where that fails, none is left.
+    """Make a store of all that the folder holds, or go on with one whose making was broken off.
+
+    After every `COMMITTED` files what was made so far is kept.
 
     Args:
         work: see `Work`.
         weights: of the encoder, as safetensors, where the store must keep them.
 
     Raises:
-        RisError: the store's folder holds something, or the pictures' folder cannot be read.
+        RisError: there is a store already, the store's folder holds something else, or the pictures' folder
+            cannot be read.
     """
-    made = _make_folder(work.store)
+    start = time.perf_counter()
+    made = _make_folder(work)
     try:
-        with creating(work.store) as connection:
-            put(connection, "token", os.urandom(16).hex())
-            put(connection, "generation", 0)
-            put(connection, "encoder", work.identity.model_dump(mode="json"))
-            put(connection, "settings", work.settings.model_dump())
-            relative = os.path.relpath(work.root.resolve(), work.store.resolve())
-            put(connection, "folder", {"relative": relative, "absolute": str(work.root.resolve())})
-            put_data(connection, "weights", weights)
-            files, rejected = listing(work.root, work.root, work.store)
-            return _follow(connection, work, files, rejected, everything=True)
+        with locked(work.store):
+            commit = _built(work, weights)
     except BaseException:
-        if made:
-            with suppress(OSError):
-                work.store.rmdir()
+        if made and not commits.is_store(work.store):
+            shutil.rmtree(work.store, ignore_errors=True)
         raise
+    return Change(commit.pictures, 0, 0, 0, 0, _rejected(work.store, commit), time.perf_counter() - start)
 
 
 def sync(work: Work) -> Change:
     """Bring a store to what its folder holds.
 
     Raises:
-        RisError: the folder cannot be read; or as `writing`.
+        RisError: the folder cannot be read; or as `_writing`.
     """
-    with _writing(work) as connection:
-        files, rejected = listing(work.root, work.root, work.store)
-        return _follow(connection, work, files, rejected, everything=True)
+    with _writing(work) as changes:
+        return _changed(changes, work, walk(work.root, work.root, work.store), everything=True)
 
 
 def add(work: Work, paths: Iterable[Path]) -> Change:
-    """Look at files, and at all in folders, that lie in the folder of pictures, and keep what is new.
+    """Read files, and all in folders, that lie in the folder of pictures, and keep what is new.
 
     Raises:
-        RisError: a path lies elsewhere or does not exist; or as `writing`.
+        RisError: a path lies elsewhere or does not exist; or as `_writing`.
     """
-    listed = [listing(work.root, path, work.store) for path in paths]
-    files = {file.path: file for found, _ in listed for file in found}
-    rejected = {one.path: one for _, found in listed for one in found}
-    with _writing(work) as connection:
-        return _follow(connection, work, list(files.values()), list(rejected.values()), everything=False)
+    found = {one.path: one for path in paths for one in walk(work.root, path, work.store)}
+    with _writing(work) as changes:
+        return _changed(changes, work, found.values(), everything=False)
 
 
 def remove(work: Work, paths: Iterable[str]) -> Change:
     """Take out pictures by their paths, and all below folders.
 
     Raises:
-        NoSuchPictureError: there is none at a path; or as `writing`.
+        NoSuchPictureError: there is none at a path; or as `_writing`.
     """
     start = time.perf_counter()
-    with _writing(work) as connection:
-        rows = dict(connection.execute("SELECT path, row FROM picture"))
-        before, chosen = _state(connection), set()
+    with _writing(work) as changes:
+        pictures = Pictures.read(changes)
+        chosen = set()
         for path in paths:
-            found = {row for known, row in rows.items() if known == path or known.startswith(f"{path}/")}
+            found = pictures.at_or_below(path)
             if not found:
                 raise NoSuchPictureError(f"The store has no picture {path}, and none below it.")
             chosen |= found
-        connection.executemany("DELETE FROM picture WHERE row = ?", [(row,) for row in chosen])
-        if chosen:
-            _derive(connection, work)
-            _seal(connection, before)
-    return Change(0, 0, 0, len(chosen), len(rows) - len(chosen), [], time.perf_counter() - start)
+        pictures.write(changes, gone=chosen, lines=[])
+        left = changes.before.pictures - len(chosen)
+        _settle(changes, work)
+        changes.commit(pictures=left, generation=changes.before.generation + 1)
+    return Change(0, 0, 0, len(chosen), left, [], time.perf_counter() - start)
+
+
+def fit_again(work: Work) -> Commit:
+    """Fit the spaces of a store to all that it holds now, and leave out what no picture shows."""
+    with _writing(work) as changes:
+        compact(changes)
+        refit(changes, work.settings, work.report)
+        return changes.commit(generation=changes.before.generation + 1)
 
 
 def set_columns(store: Path, lines: Mapping[str, Mapping[str, str]]) -> int:
     """Keep the user's own columns, path -> column -> value; return how many pictures have a line."""
-    with writing(store) as connection:
-        connection.execute("DELETE FROM own_column")
+    with locked(store):
+        changes = Changes(store, latest(store))
         cells = [(path, *cell) for path, values in lines.items() for cell in values.items()]
-        connection.executemany("INSERT INTO own_column VALUES (?, ?, ?)", cells)
-        put(connection, "generation", get(connection, "generation") + 1)
-        return sum(path in lines for (path,) in connection.execute("SELECT path FROM picture"))
+        columns = zip(*cells, strict=True) if cells else ([], [], [])
+        table = pa.table(list(map(list, columns)), schema=COLUMNS_SCHEMA)
+        changes.replace(COLUMNS, table)
+        commit = changes.commit(generation=changes.before.generation + 1)
+        paths = read_small(store, commit, PICTURES)["path"].to_pylist()
+        return sum(path in lines for path in paths)
 
 
 @contextmanager
-def _writing(work: Work) -> Iterator[sqlite3.Connection]:
-    """As `writing`, where the store is still the one that it was opened as."""
-    with writing(work.store) as connection:
-        if read_identity(get(connection, "encoder")) != work.identity:
+def _writing(work: Work) -> Iterator[Changes]:
+    """Yield what is changed of a store that is still the one that it was opened as.
+
+    Raises:
+        BusyError: another process is writing.
+        ReadOnlyError: the folder cannot be written.
+        RisError: the disk is full, and all is as it was.
+        DamagedError: the store was built anew with another encoder.
+    """
+    with locked(work.store):
+        commit = latest(work.store)
+        if commit.identity != work.identity:
             raise DamagedError(f"{work.store} was built anew with another encoder; open it again.")
-        yield connection
+        yield Changes(work.store, commit)
 
 
-def _make_folder(store: Path) -> bool:
-    """Make a store's folder; return whether it was not there."""
+def _make_folder(work: Work) -> bool:
+    """Make a store's folder, or see that it may become one; return whether there was none."""
+    store = work.store
     try:
         store.mkdir(parents=True)
         return True
     except FileExistsError as error:
-        if store.is_dir() and {entry.name for entry in store.iterdir()} <= {*LEFTOVERS, TREES}:
-            return False
-        raise RisError(f"{store} is there already and not empty; name a new folder for the store.") from error
+        if not commits.is_store(store):
+            if store.is_dir() and {entry.name for entry in store.iterdir()} <= LEFTOVERS:
+                return False
+            raise RisError(
+                f"{store} is there already and not empty; name a new folder for the store."
+            ) from error
+        if latest(store).unread is None:
+            raise RisError(f"{store} is a store already; `ris sync` brings it up to date.") from error
     except OSError as error:
         raise ReadOnlyError(f"{store} cannot be made ({error.strerror}).") from error
+    return False
 
 
-@dataclass(frozen=True)
-class _Known:
-    """What the store holds of a file that was looked at."""
-
-    bytes: int
-    modified: int
-    looked: int
-    reason: str | None = None
-    row: int = -1
-    content: int = -1
-
-    def still(self, file: File) -> bool:
-        """Whether the file is for sure the same."""
-        same = (file.bytes, file.modified) == (self.bytes, self.modified)
-        return same and self.modified + UNSURE < self.looked
-
-
-def _follow(
-    connection: sqlite3.Connection, work: Work, files: list[File], rejected: list[Rejected], everything: bool
-) -> Change:
-    """Bring the tables to what was listed.
-
-    Args:
-        connection: in a transaction.
-        work: see `Work`.
-        files: listed.
-        rejected: listed, but no files to look at.
-        everything: whether all that there is was listed, so that what was not is gone.
-    """
-    start, before = time.perf_counter(), _state(connection)
-    query = "SELECT path, bytes, modified, looked, NULL, row, content FROM picture"
-    pictures = {path: _Known(*values) for path, *values in connection.execute(query)}
-    query = "SELECT path, bytes, modified, looked, reason FROM rejected"
-    refused = {path: _Known(*values) for path, *values in connection.execute(query)}
-    known = {**pictures, **refused}
-    sure = {file.path for file in files if file.path in known and known[file.path].still(file)}
-    looks = _look_at_all(connection, work, [file for file in files if file.path not in sure])
-    useful = {one.file.path: one for one in looks if one.reason is None}
-    useless = {one.file.path: one for one in looks if one.reason is not None}
-    useless |= {one.path: Look(File(one.path, -1, -1), -1, "", None, one.reason) for one in rejected}
-
-    listed = sure | useful.keys() | useless.keys()
-    gone = (pictures.keys() | refused.keys()) - listed if everything else set()
-    contents = dict(connection.execute("SELECT sha256, id FROM content"))
-    arriving = {
-        path: contents[one.sha256]
-        for path, one in sorted(useful.items())
-        if path not in pictures or pictures[path].content != contents[one.sha256]
-    }
-    leaving = {*arriving, *useless, *gone}
-    displaced = {path: pictures[path] for path in sorted(leaving & pictures.keys())}
-    change = _place(connection, displaced, arriving)
-    connection.executemany(
-        "UPDATE picture SET bytes = ?, modified = ?, looked = ? WHERE path = ?",
-        [(one.file.bytes, one.file.modified, one.looked, path) for path, one in useful.items()],
+def _begun(work: Work, weights: bytes | None) -> Changes:
+    """Return the changes to a store that is empty, or to one whose building was broken off."""
+    if commits.is_store(work.store):
+        commit = latest(work.store)
+        if (commit.identity, commit.settings) != (work.identity, work.settings):
+            raise RisError(
+                f"{work.store} was begun with another encoder or other options; build with these, or name a "
+                "new folder."
+            )
+        return Changes(work.store, commit)
+    if weights is not None:
+        with explained(work.store):
+            (work.store / WEIGHTS).write_bytes(weights)
+    commit = Commit(
+        format=commits.FORMAT,
+        token=os.urandom(16).hex(),
+        number=0,
+        generation=0,
+        identity=work.identity,
+        settings=work.settings,
+        folder=Folder(
+            relative=os.path.relpath(work.root.resolve(), work.store.resolve()),
+            absolute=str(work.root.resolve()),
+        ),
+        tables={},
+        rows=0,
+        contents=0,
+        pictures=0,
+        unread=0,
     )
-    connection.executemany("DELETE FROM rejected WHERE path = ?", [(path,) for path in gone | useful.keys()])
-    connection.executemany(
-        "INSERT OR REPLACE INTO rejected VALUES (?, ?, ?, ?, ?)",
-        [(path, one.reason, one.file.bytes, one.file.modified, one.looked) for path, one in useless.items()],
-    )
-    if any(change) or not get(connection, "generation"):
-        _derive(connection, work)
-    else:
-        _plant_where_needed(connection, work)
-    _seal(connection, before)
-    known_reasons = {path: one.reason for path, one in refused.items()}
-    news = [Rejected(path, str(one.reason)) for path, one in sorted(useless.items())]
-    added, changed, moved, removed = change
+    changes = Changes(work.store, commit)
+    for name in (PICTURES, COLUMNS, REJECTED):
+        changes.create(name, SMALL[name])
+    changes.create(CONTENTS, contents_schema(work.identity.network.dimension))
+    return changes
+
+
+def _built(work: Work, weights: bytes | None) -> Commit:
+    """Read all files, commit after commit, and fit the spaces."""
+    changes = _begun(work, weights)
+    total = sum(1 for _ in walk(work.root, work.root, work.store))
+    done = 0
+    following = _Following(changes, work)
+    found = walk(work.root, work.root, work.store)
+    while batch := list(islice(found, COMMITTED)):
+        following.place(batch, everything=False, progress=(done, total))
+        done += len(batch)
+        if changes.touched:
+            changes.commit(unread=total - done)
+    # What changed meanwhile; of a folder that stands still, next to nothing.
+    quiet = replace(work, progress=None)
+    _Following(changes, quiet).place(walk(work.root, work.root, work.store), everything=True)
+    _settle(changes, work)
+    return changes.commit(unread=None, generation=1)
+
+
+def _changed(changes: Changes, work: Work, found: Iterable[File | Rejected], everything: bool) -> Change:
+    """Follow what was found, and commit it."""
+    start = time.perf_counter()
+    placing = _Following(changes, work).place(found, everything)
+    if placing.differs or wants_refit(changes):
+        _settle(changes, work)
+    if everything:
+        # What a build was killed before has been read now.
+        changes.set(unread=None)
+    if changes.touched:
+        commit = changes.commit(generation=changes.before.generation + placing.differs)
+        if commit.number % CLEANED == 0:
+            clean(changes)
+    added, changed, moved, removed = placing.counts
     return Change(
         added,
         changed,
         moved,
         removed,
-        unchanged=len(pictures) - changed - moved - removed,
-        rejected=[one for one in news if known_reasons.get(one.path) != one.reason],
+        unchanged=placing.before - changed - moved - removed,
+        rejected=placing.news,
         seconds=time.perf_counter() - start,
     )
 
 
-def _look_at_all(connection: sqlite3.Connection, work: Work, files: list[File]) -> list[Look]:
-    """Read files, and keep the contents that are new; the looks no longer hold what was seen."""
-    kept = {sha256 for (sha256,) in connection.execute("SELECT sha256 FROM content")}
-    waiting: dict[str, Seen] = {}
-    looks: list[Look] = []
+class _Following:
+    """Brings the tables to what was found in the folder."""
 
-    def keep() -> None:
-        vectors = embed_batch(work.embedder, [seen.pixels for seen in waiting.values()])
-        for (sha256, seen), vector in zip(waiting.items(), vectors, strict=True):
-            write_content(connection, sha256, seen.size, vector, seen.features, work.identity)
-        waiting.clear()
+    def __init__(self, changes: Changes, work: Work) -> None:
+        self._changes, self._work = changes, work
+        self._pictures = Pictures.read(changes)
+        self._contents = Contents(changes, work.identity, work.embedder)
 
-    with worker_threads(work.threads) as pool:
-        read = partial(look, work.root, work.identity.network, work.settings, kept)
-        for one in ahead(pool, read, files, lead=2 * BATCH + work.threads):
-            if one.seen is not None and one.sha256 not in kept:
-                kept.add(one.sha256)
-                waiting[one.sha256] = one.seen
-            looks.append(replace(one, seen=None))
-            if len(waiting) == BATCH:
-                keep()
-            work.tell("reading pictures", len(looks), len(files))
-        if waiting:
-            keep()
-    return looks
+    def place(
+        self,
+        found: Iterable[File | Rejected],
+        everything: bool,
+        progress: tuple[int, int] | None = None,
+    ) -> Placing:
+        """Read what is new, and write it to the tables.
 
+        Args:
+            found: in the folder, none of it placed by this before.
+            everything: whether that is all that there is, so that what was not found is gone.
+            progress: files that were read before, and of all; None for those that are read now.
+        """
+        files, rejected = self._pictures.compare(found, UNSURE)
+        readings = list(self._read(files, progress))
+        placing = Placing.of(
+            self._pictures, readings, rejected, self._contents, everything, self._changes.value("rows")
+        )
+        placing.write(self._changes)
+        return placing
 
-def _place(
-    connection: sqlite3.Connection, displaced: Mapping[str, _Known], arriving: Mapping[str, int]
-) -> tuple[int, int, int, int]:
-    """Bring the pictures to other paths and contents.
-
-    Args:
-        connection: in a transaction.
-        displaced: pictures whose path is gone, or shows something else now.
-        arriving: the content at each path that is new, or shows something else now.
-
-    Returns:
-        How many were added, changed, moved and removed.
-    """
-    homeless: dict[int, list[int]] = {}
-    for known in displaced.values():
-        homeless.setdefault(known.content, []).append(known.row)
-    moved = {path: homeless[content].pop(0) for path, content in arriving.items() if homeless.get(content)}
-    staying = {path: displaced[path].row for path in arriving if path in displaced and path not in moved}
-    changed = {path: row for path, row in staying.items() if row not in moved.values()}
-    added = [path for path in arriving if path not in moved and path not in changed]
-    kept = {*moved.values(), *changed.values()}
-    removed = [known.row for known in displaced.values() if known.row not in kept]
-
-    connection.executemany("DELETE FROM picture WHERE row = ?", [(row,) for row in removed])
-    # Two may have changed places: no path is taken before all are free. None begins with a slash.
-    connection.executemany(
-        "UPDATE picture SET path = '/' || row WHERE row = ?", [(row,) for row in moved.values()]
-    )
-    connection.executemany("UPDATE picture SET path = ? WHERE row = ?", moved.items())
-    connection.executemany(
-        "UPDATE picture SET content = ? WHERE row = ?",
-        [(arriving[path], row) for path, row in changed.items()],
-    )
-    connection.executemany(
-        "INSERT INTO picture (path, bytes, modified, looked, content) VALUES (?, 0, 0, 0, ?)",
-        [(path, arriving[path]) for path in added],
-    )
-    return len(added), len(changed), len(moved), len(removed)
+    def _read(self, files: list[File], progress: tuple[int, int] | None) -> Iterator[Reading]:
+        """Read files, and keep the contents that are new; what is yielded no longer holds what was seen."""
+        work, contents = self._work, self._contents
+        done, total = progress or (0, len(files))
+        with worker_threads(work.threads) as pool:
+            read = partial(read_file, work.root, work.identity.network, work.settings, contents)
+            for count, one in enumerate(in_order(pool, read, files, lead=2 * BATCH + work.threads), 1):
+                yield contents.keep(one)
+                work.report("reading pictures", done + count, total)
+                if progress is None and count % COMMITTED == 0:
+                    # What no picture shows yet is seen by nobody, and is not made again after a kill.
+                    contents.write()
+                    self._changes.commit()
+        contents.write()
 
 
-def _derive(connection: sqlite3.Connection, work: Work) -> None:
-    """Make anew what follows from the pictures as they are now."""
-    connection.execute("DELETE FROM content WHERE id NOT IN (SELECT content FROM picture)")
-    work.tell("fitting the spaces", 0, 1)
-    vectors = read_vectors(connection, work.identity)
-    # On one thread, as the order of a sum over several would change its last digit from run to run.
-    with threadpool_limits(1, "blas"):
-        basis = fit_basis(vectors)
-        put_projection(connection, "basis", basis)
-        if basis is not None:
-            space = whitened(basis, work.settings.whitened, work.settings.whiten)
-            put_arrays(connection, "lengths", lengths=projected_lengths(vectors, space))
-    work.tell("fitting the spaces", 1, 1)
-    _plant_where_needed(connection, work)
+def _settle(changes: Changes, work: Work) -> None:
+    """Fit the spaces where they have none or have outgrown them, and keep the tables in few parts."""
+    compacted = compact(changes, only_where_it_pays=True)
+    if compacted or wants_refit(changes):
+        refit(changes, work.settings, work.report)
 
 
-def _plant_where_needed(connection: sqlite3.Connection, work: Work) -> None:
-    """Build ANNOY's trees where there are none that still do."""
-    contents = np.array(
-        connection.execute("SELECT content FROM picture ORDER BY path").fetchall(), np.int64
-    ).ravel()
-    note = get(connection, "forests")
-    if not len(contents) or (note is not None and _trees_do(connection, work, contents)):
-        return
-    _, first = np.unique(contents, return_index=True)
-    first.sort()
-    generation = get(connection, "generation") + 1
-    token = f"{get(connection, 'token')} {generation}"
-    vectors = read_vectors(connection, work.identity)[first]
-    basis = get_projection(connection, "basis")
-    settings = work.settings
-    projection = None if basis is None else whitened(basis, settings.n_components, settings.pca_whiten)
-    spaces = {"annoy": vectors} | (
-        {} if projection is None else {"annoy_pca": projected(vectors, projection)}
-    )
-    for done, (name, space) in enumerate(spaces.items()):
-        work.tell("building trees", done, len(spaces))
-        params = {"n_trees": work.settings.n_trees, "search_k": work.settings.search_k}
-        trees = AnnoyIndex.build(space, contents[first], params, SEED)
-        try:
-            trees.save(trees_folder(work.store, generation, name), token)
-        except OSError as error:
-            raise RisError(
-                f"{work.store} cannot be written ({error.strerror or error}); it is as it was."
-            ) from error
-    work.tell("building trees", len(spaces), len(spaces))
-    put_arrays(connection, "planted", contents=contents[first])
-    put_projection(connection, "forest_basis", projection)
-    before = None if note is None else note["generation"]
-    put(connection, "forests", {"generation": generation, "before": before, "token": token})
-    for folder in (work.store / TREES).iterdir():
-        if folder.name not in (str(generation), str(before)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _trees_do(connection: sqlite3.Connection, work: Work, contents: npt.NDArray[np.int64]) -> bool:
-    """Whether the trees are whole, and hold most of the contents and not much else."""
-    planted = (get_arrays(connection, "planted") or {})["contents"]
-    gone, later = np.setdiff1d(planted, contents), np.setdiff1d(contents, planted)
-    if len(gone) + len(later) > STALE * len(planted):
-        return False
-    note, projection = get(connection, "forests"), get_projection(connection, "forest_basis")
-    spaces = {"annoy": None} | ({} if projection is None else {"annoy_pca": projection})
-    try:
-        return all(open_trees(work.store, note, name, work.identity, space) for name, space in spaces.items())
-    except DamagedError:
-        return False
-
-
-def _state(connection: sqlite3.Connection) -> tuple[Any, ...]:
-    """What must differ for there to be another generation."""
-    return get(connection, "catalogue"), read_rejected(connection), get(connection, "forests")
-
-
-def _seal(connection: sqlite3.Connection, before: tuple[Any, ...]) -> None:
-    """Note the catalogue's checksum, and count a generation where the store is another than before."""
-    seal_catalogue(connection)
-    if _state(connection) != before:
-        put(connection, "generation", get(connection, "generation") + 1)
+def _rejected(store: Path, commit: Commit) -> list[Rejected]:
+    table = read_small(store, commit, REJECTED).to_pydict()
+    return [Rejected(*pair) for pair in sorted(zip(table["path"], table["reason"], strict=True))]

@@ -26,14 +26,14 @@ from ris.lab.stages.clean import clean
 from ris.lab.stages.evaluate import evaluate
 from ris.lab.stages.extract import extract
 from ris.lab.stages.fetch import fetch
-from ris.lab.stages.finetune import train
-from ris.lab.stages.index_annoy import index_annoy
-from ris.lab.stages.index_knn import index_knn
+from ris.lab.stages.finetune import finetune
+from ris.lab.stages.index import index
 from ris.lab.stages.pca import pca
 from ris.lab.stages.tsne import tsne
 
 Invoke = Callable[..., CompletedProcess[str]]
 Refused = Callable[..., str]
+INDEXES = [index(name) for name in layout.INDEX_STAGES]
 
 
 def files(tree: Path) -> dict[str, bytes]:
@@ -219,7 +219,7 @@ def test_too_few_classes(classes: dict[str, int], said: str, tree: Path, refused
 
 def test_a_stage_before_its_time(tree: Path, refused: Refused) -> None:
     assert "data/raw/images" in refused(clean)
-    for stage in (train, extract, pca, index_knn, index_annoy, tsne, evaluate):
+    for stage in (finetune, extract, pca, *INDEXES, tsne, evaluate):
         assert "catalog.parquet is missing; run the stage that makes it" in refused(stage)
     assert files(tree) == {}
 
@@ -250,7 +250,7 @@ def searchable(tree: Path, invoke: Invoke, _searchable: Path) -> Path:
         for encoder in layout.ENCODERS:
             vectors = rng.standard_normal((count, 12), dtype=np.float32)
             write_features(tree / layout.features(encoder), vectors, checksum(tree / layout.CATALOG))
-        for stage in (pca, index_knn, index_annoy):
+        for stage in (pca, *INDEXES):
             ended = invoke(stage)
             assert (ended.returncode, ended.stderr) == (0, "")
         shutil.copytree(tree, _searchable, dirs_exist_ok=True)
@@ -262,7 +262,7 @@ def replant(tree: Path, vectors: np.ndarray[Any, Any]) -> None:
     write_features(tree / layout.features("finetuned"), vectors, checksum(tree / layout.CATALOG))
 
 
-@pytest.mark.parametrize("stage", [pca, index_knn, index_annoy, tsne, evaluate])
+@pytest.mark.parametrize("stage", [pca, *INDEXES, tsne, evaluate])
 def test_features_with_a_nan(stage: Any, searchable: Path, refused: Refused) -> None:
     vectors = read_array(searchable / layout.features("finetuned"))
     vectors[3, 5] = np.nan
@@ -299,7 +299,7 @@ def test_features_that_do_not_fit(
 ) -> None:
     spoil(searchable)
     before = files(searchable)
-    for stage in (pca, index_knn):
+    for stage in (pca, index("index_knn")):
         assert said in refused(stage)
         assert files(searchable) == before
 
@@ -332,7 +332,7 @@ def data_file(tree: Path) -> Path:
         (lambda tree: swapped(tree, "annoy"), "has kind annoy, not exact"),
         (lambda tree: swapped(tree, "knn_pca"), "has dimension 4, not 12"),
         (lambda tree: edited(tree, metric="angular"), "has metric angular, not euclidean"),
-        (lambda tree: edited(tree, catalog="sha256:00"), "another catalog"),
+        (lambda tree: edited(tree, made_for="sha256:00"), "built over other vectors"),
         (lambda tree: edited(tree, count="many"), "index.json is damaged"),
         (lambda tree: os.truncate(data_file(tree), 100), "has 100 bytes"),
         (lambda tree: flipped(data_file(tree)), "has changed since it was written"),

@@ -13,6 +13,7 @@ import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
 from ris.errors import RisError
+from ris.indexes.registry import REGISTRY
 from ris.lab.report.plots import edit_name, encoder_name, index_name
 
 REJECTED_SHOWN = 15
@@ -171,6 +172,7 @@ def _environment() -> jinja2.Environment:
         "cells": _cells,
         "embedded": _embedded,
     }
+    environment.tests["exact"] = lambda name: name in REGISTRY and REGISTRY[name].index.exact
     return environment
 
 

@@ -7,6 +7,7 @@ palette for colour-blind readers, and a series is told apart by its marker or li
 
 import io
 from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from matplotlib.ticker import (
 from PIL import Image
 
 from ris.artifacts import writing
+from ris.indexes.registry import REGISTRY, SEARCHABLE
 
 INK, MUTED, FAINT, PAPER = "#1b1f24", "#667079", "#dfe3e7", "#ffffff"
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072b2", "#d55e00", "#009e73", "#b0578d", "#e69f00", "#56b4e9"
@@ -74,9 +76,9 @@ styled = matplotlib.style.context(list(STYLE))
 
 
 def index_name(index: str) -> str:
-    """How an index is called in plots and tables: `knn_pca` is "KNN with PCA"."""
+    """How an index or another way of searching is called in plots and tables: `knn_pca` is "KNN with PCA"."""
     names = {
-        "reranked": "re-ranked",
+        **{name: one.label for name, one in SEARCHABLE.items()},
         "whitened": "KNN, whitened",
         "regions": "gallery regions",
         "views": "query views",
@@ -84,9 +86,7 @@ def index_name(index: str) -> str:
         "candidates": "all rankings, in turn",
         "verified": "verified",
     }
-    if index in names:
-        return names[index]
-    return index.removesuffix("_pca").upper() + (" with PCA" if index.endswith("_pca") else "")
+    return names[index]
 
 
 def encoder_name(encoder: str) -> str:
@@ -197,47 +197,61 @@ def learning_curves(curves: pd.DataFrame) -> Figure:
 
 @styled
 def recall_latency(curve: pd.DataFrame, exact_ms: Mapping[str, float]) -> Figure:
-    """What an approximate index finds of the exact neighbours, against what a query costs.
+    """What approximate indexes find of the exact neighbours, against what a query costs.
 
     Args:
-        curve: one row a measurement: `index`, `n_trees`, `search_k`, `ann_recall@k`, `p50_ms`. One panel an
-            index, one line a number of trees, one point a search_k.
+        curve: one row a measurement: `index`, a column for each parameter that was varied, NaN where an index
+            has it not, `ann_recall@k`, `p50_ms` and `build_s`. One panel an index, one line a setting of
+            building, one point a setting of searching.
         exact_ms: for each index, the p50 of the exact search in the same space, milliseconds.
     """
     recall = next(column for column in curve.columns if column.startswith("ann_recall@"))
     indexes = list(dict.fromkeys(curve["index"]))
-    trees = sorted(set(curve["n_trees"]))
     figure = _figure(0.5 + 2.7 * len(indexes))
     all_axes = figure.subplots(len(indexes), sharex=True, sharey=True, squeeze=False)[:, 0]
+    shown: dict[str, Any] = {}
     for axes, index in zip(all_axes, indexes, strict=True):
-        rows = curve[curve["index"] == index]
-        for number, count in enumerate(trees):
-            colour, marker = SERIES[number % len(SERIES)]
-            line = rows[rows["n_trees"] == count].sort_values("search_k")
-            axes.plot(line["p50_ms"], line[recall], color=colour, marker=marker, label=f"{count} trees")
-        fullest = rows[rows["n_trees"] == trees[-1]].sort_values("search_k")
-        labelled: tuple[float, float] | None = None
-        for search_k, *place in fullest[["search_k", "p50_ms", recall]].itertuples(index=False):
-            # A label that would lie on the last one is left out.
-            if labelled and place[0] < 1.3 * labelled[0] and abs(place[1] - labelled[1]) < 0.03:
-                continue
-            labelled = place[0], place[1]
-            axes.annotate(
-                f"{search_k:,}",
-                labelled,
-                (5, -9),
-                textcoords="offset points",
-                fontsize=7,
-                color=SERIES[(len(trees) - 1) % len(SERIES)][0],
-            )
+        _trade_off(axes, curve[curve["index"] == index], index, recall)
         axes.axvline(exact_ms[index], color=INK, linestyle="--", linewidth=1, label="exact KNN")
         axes.set(title=index_name(index), xscale="log", ylabel=recall.replace("ann_", "ANN "))
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.margins(x=0.08)
-    all_axes[-1].set_xlabel(f"p50 of one query, milliseconds (numbers: search_k, of {trees[-1]} trees)")
-    figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        shown |= {line.get_label(): line for line in axes.lines}
+    all_axes[-1].set_xlabel("p50 of one query, milliseconds")
+    figure.legend(list(shown.values()), list(shown), loc="outside lower center", ncols=3)
     return figure
+
+
+def _trade_off(axes: Axes, rows: pd.DataFrame, index: str, recall: str) -> None:
+    """Draw the lines of one index, and the settings of searching along the last of them."""
+    kind = REGISTRY[index].index
+    tunable = list(kind.tunable)
+    fixed = [name for name in kind.section.model_fields if name not in tunable]
+    lines = [some.sort_values(tunable) for _, some in rows.groupby(fixed)] if fixed else [rows]
+    for line, (colour, marker) in zip(lines, cycle(SERIES), strict=False):
+        label = _settings({name: int(line[name].iloc[0]) for name in fixed})
+        axes.plot(line["p50_ms"], line[recall], color=colour, marker=marker, label=label)
+    axes.set_title(f"numbers: {', '.join(tunable)}, {label}", loc="right", fontsize=7, fontweight="normal")
+    labelled: tuple[float, float] | None = None
+    for settings, *place in zip(
+        line[tunable].astype(int).itertuples(index=False), line["p50_ms"], line[recall], strict=True
+    ):
+        # A label that would lie on the last one is left out.
+        if labelled and place[0] < 1.3 * labelled[0] and abs(place[1] - labelled[1]) < 0.03:
+            continue
+        labelled = place[0], place[1]
+        told = ", ".join(f"{value:,}" for value in settings)
+        axes.annotate(told, labelled, (5, -9), textcoords="offset points", fontsize=7, color=colour)
+
+
+def _settings(settings: Mapping[str, int]) -> str:
+    """Tell parameters in a few words: `n_trees` 10 is "10 trees", `ef` 10 is "ef 10"."""
+    told = (
+        f"{value:,} {name.removeprefix('n_')}" if name.startswith("n_") else f"{name} {value:,}"
+        for name, value in settings.items()
+    )
+    return ", ".join(told) or "as it is built"
 
 
 @styled

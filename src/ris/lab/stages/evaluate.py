@@ -8,13 +8,13 @@ from ris.lab.config import Params
 from ris.lab.inputs import Catalog
 from ris.lab.judging import (
     SHOWN_ENCODER,
-    SHOWN_INDEX,
     ask,
     ask_unseen,
     summaries,
     write_lists,
 )
 from ris.lab.layout import Tree
+from ris.lab.publishing import publish_store
 from ris.lab.report.page import render
 from ris.lab.runner import run
 from ris.lab.telling import draw_neighbours, draw_pictures, told
@@ -39,9 +39,12 @@ def evaluate(params: Params, tree: Tree) -> None:
     curve = measure_curve(params, tree, catalog)
     write_table(tree.write(layout.RECALL_LATENCY), curve)
 
+    publish_store(params, tree, catalog)
     draw_pictures(tree, metrics, costs, curve, lists, params.evaluate.latency_k)
-    sample = draw_neighbours(params, tree, catalog, judged[SHOWN_ENCODER], SHOWN_INDEX)
-    context = told(params, tree, catalog, questions, costs, lists, sample, (SHOWN_ENCODER, SHOWN_INDEX))
+    sample = draw_neighbours(params, tree, catalog, judged[SHOWN_ENCODER], layout.SHOWN_INDEX)
+    context = told(
+        params, tree, catalog, questions, costs, lists, sample, (SHOWN_ENCODER, layout.SHOWN_INDEX)
+    )
     with writing(tree.write(layout.REPORT)) as fresh:
         fresh.write_text(render(context))
 

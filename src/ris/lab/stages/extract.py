@@ -6,7 +6,6 @@ For the question where a very picture is: regions of the gallery's pictures as v
 import time
 
 from ris.artifacts import writing
-from ris.copies.local_features import LocalFeatureStore
 from ris.copies.views import gallery_regions
 from ris.encoders.encoder import Encoder
 from ris.lab import layout
@@ -14,6 +13,7 @@ from ris.lab.config import Params
 from ris.lab.data.features import write_features
 from ris.lab.inputs import Catalog
 from ris.lab.layout import Tree
+from ris.lab.local_features import CatalogFeatures
 from ris.lab.runner import run
 
 
@@ -46,7 +46,7 @@ def extract(params: Params, tree: Tree) -> dict[str, dict[str, float]]:
 
 def _write_local_features(params: Params, tree: Tree, catalog: Catalog) -> None:
     settings = params.same_picture
-    LocalFeatureStore.write(
+    CatalogFeatures.write(
         tree.write(layout.LOCAL_FEATURES),
         catalog.files() if settings.enabled else [],
         catalog.sha256,

@@ -18,7 +18,7 @@ from ris.lab.config import Params
 from ris.lab.inputs import Catalog, Integers
 from ris.lab.layout import Tree
 from ris.lab.runner import run
-from ris.lab.training import Labelled, Training, finetune
+from ris.lab.training import Labelled, Training
 from ris.lab.unseen import held_out, write_rows
 from ris.metrics.retrieval import leave_one_out_map_at_r
 
@@ -27,7 +27,7 @@ UNFINISHED = Path(".ris/finetune")
 COLUMNS = ["epoch", "train_loss", "validation_mAP@R", "learning_rate"]
 
 
-def train(params: Params, tree: Tree) -> dict[str, Any]:
+def finetune(params: Params, tree: Tree) -> dict[str, Any]:
     """Write the fine-tuned encoder, its learning curves, and the encoders of the draws."""
     catalog = Catalog.read(tree)
     pretrained = tree.read(layout.PRETRAINED)
@@ -67,7 +67,7 @@ def trained(
         Labelled(catalog.files(rows[chosen]), numbers[chosen])
         for chosen in (np.isin(rows, catalog.rows(split)) for split in ("train", "validation"))
     )
-    return finetune(
+    return training.finetune(
         Encoder.open(pretrained),
         train,
         validation,
@@ -80,4 +80,4 @@ def trained(
 
 
 if __name__ == "__main__":
-    run(train)
+    run(finetune)

@@ -1,17 +1,10 @@
 // The same query through every index, in columns; what differs from the exact one is marked.
 
 import { ask } from "./api.js";
-import { INDEX_NAMES, distance, h, many, milliseconds, say } from "./dom.js";
+import { distance, h, many, milliseconds, say } from "./dom.js";
 import { arrows, shot } from "./grid.js";
 import { from, written } from "./state.js";
 
-const NOTES = {
-  knn: "exact, every vector is compared",
-  knn_pca: "exact, on shortened vectors",
-  annoy: "approximate, by trees",
-  annoy_pca: "approximate, on shortened vectors",
-  reranked: "exact, and asked again with the first answers",
-};
 const MOST = 24;
 
 export async function compare(root, state, tools, signal) {
@@ -22,10 +15,11 @@ export async function compare(root, state, tools, signal) {
     { k, label: state.labels, folder: state.folders, box: state.box?.join(",") },
     signal,
   );
+  for (const column of columns) Object.assign(column, tools.store.index(column.index));
   const [exact] = columns;
   const ranks = new Map(exact.hits.map((hit, rank) => [hit.picture.row, rank + 1]));
   const slowest = Math.max(...columns.map((column) => column.milliseconds));
-  const board = h("div", { class: "columns" }, columns.map((column) => drawn(column, column === exact, ranks, slowest, state)));
+  const board = h("div", { class: "columns" }, columns.map((column) => drawn(column, exact, ranks, slowest, state)));
   for (const type of ["pointerover", "focusin"])
     board.addEventListener(type, (event) => {
       const row = event.target.closest?.("[data-row]")?.dataset.row;
@@ -36,15 +30,15 @@ export async function compare(root, state, tools, signal) {
       "div",
       { class: "heading" },
       h("h1", {}, "The same question, every index"),
-      h("p", { class: "told" }, "The time is that of the search alone. ", h("mark", {}, "Marked"), ` is what stands elsewhere than by ${INDEX_NAMES[exact.index]}.`),
+      h("p", { class: "told" }, "The time is that of the search alone. ", h("mark", {}, "Marked"), ` is what stands elsewhere than by ${exact.label}.`),
     ),
     board,
   );
-  say(columns.map((column) => `${INDEX_NAMES[column.index]}: ${milliseconds(column.milliseconds)}`).join(", "));
+  say(columns.map((column) => `${column.label}: ${milliseconds(column.milliseconds)}`).join(", "));
 }
 
-function drawn(column, isExact, ranks, slowest, state) {
-  const list = h("ol", { "aria-label": INDEX_NAMES[column.index] });
+function drawn(column, exact, ranks, slowest, state) {
+  const list = h("ol", { "aria-label": column.label });
   let shared = 0;
   column.hits.forEach((hit, i) => {
     const rank = ranks.get(hit.picture.row);
@@ -58,17 +52,17 @@ function drawn(column, isExact, ranks, slowest, state) {
         h("span", { class: "rank" }, String(i + 1)),
         link,
         h("span", { class: "number" }, distance(hit.distance)),
-        differs && h("mark", {}, rank ? `${INDEX_NAMES.knn}: ${rank}` : "not there"),
+        differs && h("mark", {}, rank ? `${exact.label}: ${rank}` : "not there"),
       ),
     );
   });
   arrows(list);
-  const agreement = isExact ? "the measure" : `${shared} of ${many(column.hits.length, "hit")} as by ${INDEX_NAMES.knn}`;
+  const agreement = column === exact ? "the measure" : `${shared} of ${many(column.hits.length, "hit")} as by ${exact.label}`;
   return h(
     "section",
     { class: "column" },
-    h("h2", {}, INDEX_NAMES[column.index]),
-    h("p", { class: "note" }, NOTES[column.index]),
+    h("h2", {}, column.label),
+    h("p", { class: "note" }, column.note),
     h("p", { class: "latency" }, milliseconds(column.milliseconds)),
     h("div", { class: "gauge", vars: { "--share": column.milliseconds / slowest }, "aria-hidden": "true" }),
     h("p", { class: "note" }, agreement),

@@ -59,15 +59,6 @@ export function size(bytes) {
 export const day = (seconds) =>
   new Date(1000 * seconds).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" });
 
-export const INDEX_NAMES = {
-  auto: "Automatic",
-  knn: "KNN",
-  knn_pca: "KNN with PCA",
-  annoy: "ANNOY",
-  annoy_pca: "ANNOY with PCA",
-  reranked: "Re-ranking",
-};
-
 export function say(text) {
   document.getElementById("status").textContent = text;
 }

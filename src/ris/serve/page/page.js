@@ -15,10 +15,12 @@ const element = (id) => document.getElementById(id);
 const answers = element("answers");
 const TITLES = { search: "Search", compare: "Side by side", map: "Map", duplicates: "Duplicates" };
 
-let state = read(location, history.state);
+let state;
 let shown = new AbortController();
 let panel;
 let tools;
+
+const here = (place, kept) => read(place, kept, tools.store.indexes);
 
 function go(changes) {
   const next = { ...state, ...changes };
@@ -111,10 +113,10 @@ function listen() {
     event.preventDefault();
     if (link.dataset.start !== undefined) go({ ...START });
     else if (link.dataset.view) go({ view: link.dataset.view });
-    else go(read(link, null));
+    else go(here(link, null));
   });
   addEventListener("popstate", () => {
-    state = read(location, history.state);
+    state = here(location, history.state);
     render();
   });
   document.addEventListener("paste", (event) => {
@@ -147,11 +149,13 @@ look();
 try {
   const [about, labels, folders] = await Promise.all([get("/api/about"), get("/api/labels"), get("/api/folders")]);
   const distinct = folders.length === labels.length && folders.every((folder, i) => folder === labels[i].name) ? [] : folders;
-  const store = { ...about, labels, folders: distinct.map((name) => ({ name })) };
+  const index = (name) => about.indexes.find((one) => one.name === name);
+  const store = { ...about, index, labels, folders: distinct.map((name) => ({ name })) };
   element("store-name").textContent = store.name.replace(/\.ris$/, "");
   element("store-size").textContent = many(store.pictures, "picture");
   panel = new Panel(element("panel"), store, go, choose);
   tools = { store, choose, go, open, viewer: new Viewer(open), cut: (box) => panel.cut(box) };
+  state = here(location, history.state);
   listen();
   await render();
 } catch (error) {

@@ -2,7 +2,7 @@
 
 import { preview, get } from "./api.js";
 import { Crop } from "./crop.js";
-import { INDEX_NAMES, fileName, h, icon, number } from "./dom.js";
+import { fileName, h, icon, number } from "./dom.js";
 import { MAX_DISTANCE, SIZES } from "./state.js";
 
 const QUESTIONS = { similar: "What is similar?", where: "Where is this picture?" };
@@ -104,7 +104,7 @@ export class Panel {
     this.index = h(
       "select",
       { onchange: () => this.go({ index: this.index.value }) },
-      ["auto", ...this.store.indexes].map((name) => h("option", { value: name }, INDEX_NAMES[name] ?? name)),
+      [{ name: "auto", label: "Automatic" }, ...this.store.indexes].map(({ name, label }) => h("option", { value: name }, label)),
     );
     this.k = h(
       "select",

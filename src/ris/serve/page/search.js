@@ -1,7 +1,7 @@
 // "What is similar?" and "Where is this picture?"
 
 import { ask } from "./api.js";
-import { INDEX_NAMES, h, icon, many, milliseconds, say } from "./dom.js";
+import { h, icon, many, milliseconds, say } from "./dom.js";
 import { arrows, card } from "./grid.js";
 import { from, written } from "./state.js";
 
@@ -56,7 +56,7 @@ export async function similar(root, state, tools, signal) {
   };
   const answer = await load();
   const proven = hits.filter((hit) => hit.same_picture).length;
-  const by = state.index === "auto" ? "" : ` by ${INDEX_NAMES[state.index]}`;
+  const by = state.index === "auto" ? "" : ` by ${tools.store.index(state.index).label}`;
   if (hits.length) told.append(`The nearest first${by}, in ${milliseconds(answer.milliseconds)}. The number is the distance.`);
   const heading = h("h1", {}, hits.length ? "Similar pictures" : "Nothing is that near");
   if (!hits.length) told.append("No picture passes the filters and the distance limit. Allow more of them.");

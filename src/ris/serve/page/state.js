@@ -35,7 +35,7 @@ function box(text) {
   return good ? shares : null;
 }
 
-export function read(location, kept) {
+export function read(location, kept, indexes) {
   const given = new URLSearchParams(location.search);
   const row = given.get("row");
   const max = Number.parseFloat(given.get("max"));
@@ -44,7 +44,7 @@ export function read(location, kept) {
     view: oneOf(given.get("view"), VIEWS, START.view),
     query,
     ask: oneOf(given.get("ask"), ["similar", "where"], START.ask),
-    index: oneOf(given.get("index"), ["auto", "knn", "knn_pca", "annoy", "annoy_pca", "reranked"], START.index),
+    index: oneOf(given.get("index"), indexes.map(({ name }) => name), START.index),
     k: oneOf(Number(given.get("k")), SIZES, START.k),
     max: max > 0 && max < MAX_DISTANCE ? max : null,
     labels: given.getAll("label"),

@@ -1,0 +1,215 @@
+"""The commits of a store: small JSON files, each of which names versions of the Lance tables.
+
+A commit is there or it is not: its file is linked into place when all that it names is written. What a
+killed writer left in the tables beyond the newest commit is never seen, and is undone by the next writer.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from pydantic import Field, ValidationError
+
+from ris.config import Section
+from ris.encoders.named import Identity
+from ris.errors import RisError
+from ris.gallery.settings import Settings
+from ris.types import BusyError, DamagedError, ReadOnlyError
+
+FORMAT = 2
+FOLDER = "commits"
+LOCK = "write.lock"
+FORMER = "store.db"
+"""The file of a store of format 1."""
+PATIENCE = 1.0
+"""Seconds that a writer waits for another, who may only be noting something, such as the map."""
+KEPT = 100
+"""Commits that are kept, the newest: as far back as a reader or an undo can go."""
+
+
+class Table(Section):
+    """A version of a Lance table, and the SHA-256 of every file that it is made of, relative to the store."""
+
+    version: int
+    files: dict[str, str]
+
+
+class Recall(Section):
+    """What the approximate index of a store finds, measured on its own vectors."""
+
+    n_probes: int
+    """Partitions that a search looks into."""
+    k: int
+    queries: int
+    """Vectors of the store that were searched with."""
+    unfiltered: float
+    """Mean share of the exact k nearest that are found."""
+    filtered: dict[str, float]
+    """The same under random filters, by the share that they let through."""
+
+
+class SpaceNote(Section):
+    """The spaces of a store: fitted once, and used until they are fitted again."""
+
+    version: int
+    contents: int
+    """How many they were fitted to."""
+    sha256: str
+    """Of their file."""
+    recall: Recall | None = None
+    """None where there are no partitions."""
+    indexes: Mapping[str, str] = Field(default_factory=dict)
+    """SHA-256 of the index.json of each other index, by its name."""
+
+
+class Folder(Section):
+    """Where the pictures lie."""
+
+    relative: str
+    """To the store: the two may be moved together."""
+    absolute: str
+
+
+class Commit(Section):
+    """All that a store is at one moment."""
+
+    format: int
+    token: str
+    """Drawn when the store was made."""
+    number: int
+    """Counts the commits."""
+    generation: int
+    """Counts those that changed what is searched."""
+    identity: Identity
+    settings: Settings
+    folder: Folder
+    tables: dict[str, Table]
+    rows: int
+    """Rows given out so far; the next picture's is one more."""
+    contents: int
+    """Numbers of contents given out so far."""
+    pictures: int
+    space: SpaceNote | None = None
+    unread: int | None = None
+    """Files that a build has still to read; None when it has ended."""
+
+
+def latest(store: Path) -> Commit:
+    """Read the newest commit of a store.
+
+    Raises:
+        RisError: there is none.
+        DamagedError: it is damaged or of another format.
+    """
+    numbers = _numbers(store)
+    if not numbers:
+        if (store / FORMER).is_file():
+            raise DamagedError(
+                f"{store} has format 1, which this version does not read; delete it and build it anew: its "
+                "folder of pictures has all that it was made of."
+            )
+        raise RisError(f"{store} holds no store; make one with `ris build`.")
+    return read_commit(store, numbers[-1])
+
+
+def read_commit(store: Path, number: int) -> Commit:
+    """Read a commit by its number.
+
+    Raises:
+        DamagedError: it is gone, damaged or of another format.
+    """
+    file = _file(store, number)
+    damaged = DamagedError(f"{file} is damaged; build the store anew.")
+    try:
+        held = json.loads(file.read_bytes())
+        body = held["commit"]
+        if held["sha256"] != _digest(body):
+            raise damaged
+        if body["format"] != FORMAT:
+            raise DamagedError(
+                f"{store} has format {body['format']}, but this version reads {FORMAT}; build it anew."
+            )
+        commit = Commit.model_validate(body)
+    except FileNotFoundError as error:
+        raise DamagedError(f"{file} is gone; open the store again.") from error
+    except OSError as error:
+        raise RisError(f"{file} cannot be read ({error.strerror}).") from error
+    except (ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
+        raise damaged from error
+    if commit.number != number:
+        raise damaged
+    return commit
+
+
+def write_commit(store: Path, commit: Commit) -> None:
+    """Put a commit in place, and take away those that are no longer kept.
+
+    Raises:
+        BusyError: another writer made one of the same number.
+    """
+    body = commit.model_dump(mode="json")
+    text = json.dumps({"sha256": _digest(body), "commit": body}, indent=1, ensure_ascii=False)
+    (store / FOLDER).mkdir(exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=store / FOLDER, suffix=".new", encoding="utf-8") as fresh:
+        fresh.write(text)
+        fresh.flush()
+        os.fsync(fresh.fileno())
+        try:
+            os.link(fresh.name, _file(store, commit.number))
+        except FileExistsError as error:
+            raise BusyError(f"Another process has written to {store}; try again.") from error
+    for number in _numbers(store)[:-KEPT]:
+        _file(store, number).unlink(missing_ok=True)
+
+
+def oldest(store: Path) -> Commit:
+    """Read the oldest commit that is kept."""
+    return read_commit(store, _numbers(store)[0])
+
+
+def is_store(path: Path) -> bool:
+    """Tell whether a folder is a store, be it a damaged or a former one."""
+    return bool(_numbers(path)) or (path / FORMER).is_file()
+
+
+@contextmanager
+def locked(store: Path) -> Iterator[None]:
+    """Hold the writer's lock, which ends with the process at the latest.
+
+    Raises:
+        BusyError: another one holds it.
+        ReadOnlyError: it cannot be made.
+    """
+    lock = FileLock(store / LOCK)
+    try:
+        lock.acquire(timeout=PATIENCE)
+    except Timeout as error:
+        raise BusyError(f"Another process is writing to {store}; try again when it has ended.") from error
+    except OSError as error:
+        raise ReadOnlyError(f"{store} cannot be written ({error.strerror}).") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _file(store: Path, number: int) -> Path:
+    return store / FOLDER / f"{number:010d}.json"
+
+
+def _numbers(store: Path) -> list[int]:
+    """Return the numbers of the commits that there are, ascending."""
+    with suppress(OSError):
+        names = [entry.name for entry in os.scandir(store / FOLDER)]
+        return sorted(int(name[:-5]) for name in names if name.endswith(".json") and name[:-5].isdecimal())
+    return []
+
+
+def _digest(body: Any) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

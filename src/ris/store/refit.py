@@ -1,0 +1,148 @@
+"""What is fitted over all of a store, and how its tables are kept compact."""
+
+import shutil
+from collections.abc import Iterator
+from datetime import timedelta
+
+import lance
+import numpy as np
+import pyarrow as pa
+
+from ris.artifacts import checksum
+from ris.errors import RisError
+from ris.gallery.settings import Settings
+from ris.indexes.registry import REGISTRY
+from ris.indexes.vectors import Vectors
+from ris.store.commits import SpaceNote, oldest
+from ris.store.contents import projected_lines
+from ris.store.gallery import built_for, index_folder
+from ris.store.recall import measure_recall
+from ris.store.spaces import FOLDER, GROWTH, SAMPLE, SEED, Spaces, evenly, space_file
+from ris.store.tables import (
+    CONTENTS,
+    PICTURES,
+    SMALL,
+    Changes,
+    as_vectors,
+    explained,
+    projected,
+    projected_schema,
+    uri,
+)
+from ris.types import Progress
+
+STALE = 0.2
+"""Share of the contents that no picture shows, from which they are taken out."""
+PARTS = 64
+"""Fragments of a small table from which it is written anew in one."""
+AT_ONCE = 10_000
+"""Contents that are projected together."""
+
+
+def wants_refit(changes: Changes) -> bool:
+    """Whether a store has no spaces yet, or has outgrown them."""
+    note, count = changes.value("space"), changes.value("contents")
+    return bool(count) and (note is None or count >= GROWTH * note.contents)
+
+
+def refit(changes: Changes, settings: Settings, report: Progress) -> None:
+    """Fit the spaces to the contents of a store, and project them all, for the next commit."""
+    former = changes.value("space")
+    version = 1 if former is None else former.version + 1
+    dataset = changes.dataset(CONTENTS)
+    count = dataset.count_rows()
+    report("fitting the spaces", 0, count)
+    with explained(changes.store):
+        sample = _vectors(dataset.take(evenly(count, SAMPLE).tolist(), columns=["vector"]))
+    spaces = Spaces.fit(sample, count, settings) if count else None
+    if former is not None:
+        changes.drop(projected(former.version))
+    if spaces is None:
+        changes.set(space=None)
+        return
+    store = changes.store
+    with explained(store):
+        spaces.save(store, version)
+    seal = checksum(store / space_file(version)).removeprefix("sha256:")
+    name = projected(version)
+    changes.create(name, projected_schema(len(spaces.pca.components)))
+    done = 0
+    for numbers, vectors in _parts(dataset):
+        changes.append(name, projected_lines(spaces, numbers, vectors, seal))
+        done += len(numbers)
+        report("fitting the spaces", done, count)
+    note = SpaceNote(version=version, contents=count, sha256=seal)
+    if len(spaces.centres):
+        table = changes.dataset(name).to_table(columns=["vector", "partition"])
+        partitions = np.asarray(table["partition"], np.int64)
+        note = note.model_copy(update={"recall": measure_recall(spaces.centres, _vectors(table), partitions)})
+    changes.set(space=note.model_copy(update={"indexes": _built(changes, settings, version, report)}))
+
+
+def compact(changes: Changes, only_where_it_pays: bool = False) -> bool:
+    """Take out contents that no picture shows, and write small tables anew that lie in many parts.
+
+    Returns:
+        Whether contents were taken out, so that the spaces must be fitted again.
+    """
+    for name in SMALL:
+        if name in changes.before.tables and len(changes.dataset(name).get_fragments()) > PARTS:
+            changes.replace(name, changes.dataset(name).to_table())
+    shown = np.asarray(changes.dataset(PICTURES).to_table(columns=["content"])["content"], np.int64)
+    numbers = np.asarray(changes.dataset(CONTENTS).to_table(columns=["content"])["content"], np.int64)
+    dead = np.setdiff1d(numbers, shown)
+    if len(dead) == 0 or (only_where_it_pays and len(dead) <= STALE * len(numbers)):
+        return False
+    changes.delete(CONTENTS, "content", dead.tolist())
+    return True
+
+
+def clean(changes: Changes) -> None:
+    """Delete versions and files of a store that no kept commit names."""
+    first = oldest(changes.store)
+    for name, table in first.tables.items():
+        with explained(changes.store):
+            dataset = lance.dataset(uri(changes.store, name))
+            former = [one["version"] for one in dataset.versions() if one["version"] < table.version]
+            if former:
+                dataset.cleanup_old_versions(older_than=timedelta(0), versions=former)
+    version = 0 if first.space is None else first.space.version
+    for number in range(version - 1, 0, -1):
+        table_folder = changes.store / f"{projected(number)}.lance"
+        if not table_folder.exists():
+            break
+        shutil.rmtree(table_folder, ignore_errors=True)
+        shutil.rmtree(index_folder(changes.store, number, "").parent, ignore_errors=True)
+        (changes.store / FOLDER / f"{number}.safetensors").unlink(missing_ok=True)
+
+
+def _built(changes: Changes, settings: Settings, version: int, report: Progress) -> dict[str, str]:
+    """Build the indexes that the store was asked to have; return the checksums of their index.json."""
+    made = {}
+    for done, name in enumerate(settings.indexes):
+        report("building indexes", done, len(settings.indexes))
+        kind = REGISTRY[name]
+        source = projected(version) if kind.projected else CONTENTS
+        vectors = _vectors(changes.dataset(source).to_table(columns=["vector"]))
+        index = kind.index.build(vectors, kind.defaults, SEED)
+        folder = index_folder(changes.store, version, name)
+        try:
+            index.save(folder, built_for(changes.before, version))
+        except OSError as error:
+            raise RisError(
+                f"{changes.store} cannot be written ({error.strerror or error}); it is as it was."
+            ) from error
+        made[name] = checksum(folder / "index.json").removeprefix("sha256:")
+    return made
+
+
+def _parts(dataset: lance.LanceDataset) -> Iterator[tuple["np.typing.NDArray[np.int64]", Vectors]]:
+    """Yield the numbers and vectors of contents, part by part."""
+    for batch in dataset.to_batches(columns=["content", "vector"], batch_size=AT_ONCE):
+        table = pa.Table.from_batches([batch])
+        yield np.asarray(table["content"], np.int64), _vectors(table)
+
+
+def _vectors(table: pa.Table) -> Vectors:
+    column = table["vector"]
+    return as_vectors(column, column.type.list_size)

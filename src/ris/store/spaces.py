@@ -1,0 +1,123 @@
+"""The spaces of a store: fitted to a sample once, and frozen until they are fitted again."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import load, save
+from threadpoolctl import threadpool_limits
+
+from ris.artifacts import writing
+from ris.gallery.settings import Settings
+from ris.gallery.spaces import fit_basis, projected, projected_lengths
+from ris.indexes.ivf import IvfIndex, fit_centres
+from ris.indexes.projection import Projection
+from ris.indexes.vectors import Vectors
+from ris.store.tables import check_files
+from ris.types import DamagedError
+
+FOLDER = "spaces"
+GROWTH = 2.0
+"""Times the contents that spaces were fitted to, from which they are fitted again by themselves."""
+SAMPLE = 100_000
+"""Contents that spaces are fitted to, at most: spread evenly over all."""
+SEED = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Projected:
+    """Contents in the spaces."""
+
+    vectors: Vectors
+    """(m, d) in the PCA space."""
+    lengths: npt.NDArray[np.float32]
+    """(m,) in the whitened space, see `projected_lengths`."""
+    partitions: npt.NDArray[np.int64]
+    """(m,) of the PCA space; -1 where there are none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Spaces:
+    """The PCA space and its partitions, and the whitened space."""
+
+    pca: Projection
+    """To the space that is searched."""
+    whitened: Projection
+    """To the space in which candidates for copies are searched."""
+    centres: Vectors
+    """(l, d) of the partitions of the PCA space; l is 0 where there are none."""
+
+    @classmethod
+    def fit(cls, sample: Vectors, count: int, settings: Settings) -> Self | None:
+        """Fit to a sample (s, D) of `count` contents; None where they do not differ.
+
+        On one thread, as the order of a sum over several would change its last digit from run to run.
+        """
+        with threadpool_limits(1, "blas"):
+            basis = fit_basis(sample)
+            if basis is None:
+                return None
+            pca = basis.first(settings.n_components, settings.pca_whiten)
+            centres = np.zeros((0, len(pca.components)), np.float32)
+            if count > settings.exact_up_to:
+                centres = fit_centres(projected(sample, pca), count, SEED)
+        return cls(pca, basis.first(settings.whitened, settings.whiten), centres)
+
+    def project(self, vectors: Vectors) -> Projected:
+        """Bring the encoder's vectors (m, D) into the spaces."""
+        with threadpool_limits(1, "blas"):
+            found = projected(vectors, self.pca)
+            lengths = projected_lengths(vectors, self.whitened)
+        partitions = np.full(len(vectors), -1, np.int64)
+        if len(self.centres):
+            partitions = IvfIndex(self.centres, {"n_probes": 1}).partitions(found)
+        return Projected(found, lengths, partitions)
+
+    def save(self, store: Path, version: int) -> None:
+        """Write them as a version of a store's."""
+        arrays = {"centres": self.centres}
+        for name, projection in (("pca", self.pca), ("whitened", self.whitened)):
+            arrays |= {f"{name}.{key}": np.asarray(value) for key, value in vars(projection).items()}
+        file = store / space_file(version)
+        file.parent.mkdir(exist_ok=True)
+        with writing(file) as fresh:
+            fresh.write_bytes(save({name: np.array(array, order="C") for name, array in arrays.items()}))
+
+    @classmethod
+    def read(cls, store: Path, version: int, sha256: str) -> Self:
+        """Read a version of a store's, after its checksum.
+
+        Raises:
+            DamagedError: it is damaged.
+        """
+        name = space_file(version)
+        check_files(store, {name: sha256})
+        try:
+            arrays = load((store / name).read_bytes())
+            pca, whitened = (
+                Projection.of(
+                    {key.removeprefix(of): one for key, one in arrays.items() if key.startswith(of)}
+                )
+                for of in ("pca.", "whitened.")
+            )
+            return cls(pca, whitened, arrays["centres"])
+        except (KeyError, ValueError, OSError) as error:
+            raise DamagedError(f"{store / name} holds no spaces; build the store anew.") from error
+
+
+def space_file(version: int) -> str:
+    """Return where the spaces of a version lie in a store."""
+    return f"{FOLDER}/{version}.safetensors"
+
+
+def evenly(count: int, most: int) -> npt.NDArray[np.int64]:
+    """Return at most so many of the positions from 0 to count, spread evenly."""
+    return np.arange(0, count, -(-count // most) or 1, dtype=np.int64)
+
+
+def parts(count: int, size: int) -> Iterator[slice]:
+    """Yield slices of so many, that cover a count."""
+    yield from (slice(start, min(start + size, count)) for start in range(0, count, size))

@@ -1,0 +1,304 @@
+"""The Lance tables of a store: what they hold, how they are read whole, and how a writer changes them."""
+
+import errno
+import hashlib
+import os
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lance
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ris.errors import RisError
+from ris.gallery import catalogue
+from ris.indexes.vectors import Vectors
+from ris.store.commits import Commit, Table, write_commit
+from ris.types import DamagedError, ReadOnlyError
+
+PICTURES, COLUMNS, REJECTED, CONTENTS, MAP = "pictures", "columns", "rejected", "contents", "map"
+REJECTED_SCHEMA = pa.schema(
+    {
+        "path": pa.string(),
+        "reason": pa.string(),
+        "bytes": pa.int64(),
+        "modified": pa.int64(),
+        "read": pa.int64(),
+    }
+)
+MAP_SCHEMA = pa.schema({"content": pa.int64(), "x": pa.float32(), "y": pa.float32()})
+SMALL = {
+    PICTURES: catalogue.SCHEMA,
+    COLUMNS: catalogue.COLUMNS_SCHEMA,
+    REJECTED: REJECTED_SCHEMA,
+    MAP: MAP_SCHEMA,
+}
+"""Tables that are read whole, after the checksums of their files."""
+
+
+def contents_schema(dimension: int) -> pa.Schema:
+    """Return what is kept of what files show; lines are only added, and a checksum is of one line."""
+    return pa.schema(
+        {
+            "content": pa.int64(),
+            "sha256": pa.binary(32),
+            "width": pa.int32(),
+            "height": pa.int32(),
+            "hash": pa.uint64(),
+            "vector": pa.list_(pa.float32(), dimension),
+            "vector_checksum": pa.uint64(),
+            "features": pa.large_binary(),
+            "features_checksum": pa.uint32(),
+        }
+    )
+
+
+def projected(version: int) -> str:
+    """Return the name of the table of contents in the spaces of a version."""
+    return f"projected_{version}"
+
+
+def projected_schema(dimension: int) -> pa.Schema:
+    """Return what is kept of contents in the spaces of one version."""
+    return pa.schema(
+        {
+            "content": pa.int64(),
+            "vector": pa.list_(pa.float32(), dimension),
+            "vector_checksum": pa.uint64(),
+            "length": pa.float32(),
+            "partition": pa.int32(),
+        }
+    )
+
+
+def as_column(vectors: Vectors) -> pa.Array:
+    """Return vectors (n, d) as a column."""
+    return pa.FixedSizeListArray.from_arrays(
+        pa.array(np.ascontiguousarray(vectors, np.float32).ravel()), vectors.shape[1]
+    )
+
+
+def as_vectors(column: pa.ChunkedArray, dimension: int) -> Vectors:
+    """Return a column as vectors (n, d), in memory of their own."""
+    vectors = np.empty((len(column), dimension), np.float32)
+    start = 0
+    for chunk in column.chunks:
+        vectors[start : start + len(chunk)] = np.asarray(chunk.flatten(), np.float32).reshape(-1, dimension)
+        start += len(chunk)
+    return vectors
+
+
+def vector_checksums(vectors: Vectors, owners: npt.NDArray[np.uint64], seal: str) -> npt.NDArray[np.uint64]:
+    """Return a checksum (n,) of each of vectors (n, d), of whose it is, and of what made it.
+
+    The sum of all words, each multiplied by an odd number of its own: any change of one word changes it, as
+    does one of the owner or of the seal.
+
+    Args:
+        vectors: float32.
+        owners: (n,) numbers that name whose they are.
+        seal: names what made them, such as an encoder.
+    """
+    words = np.ascontiguousarray(vectors, np.float32).view(np.uint32)
+    factors = np.random.default_rng(zlib.crc32(seal.encode())).integers(
+        1, 2**63, words.shape[1], np.uint64
+    ) | np.uint64(1)
+    sums = np.empty(len(words), np.uint64)
+    for start in range(0, len(words), 4096):
+        sums[start : start + 4096] = (words[start : start + 4096] * factors).sum(axis=1, dtype=np.uint64)
+    return sums + owners * np.uint64(0x9E3779B97F4A7C15)
+
+
+def first_bytes(sha256: pa.ChunkedArray | pa.Array) -> npt.NDArray[np.uint64]:
+    """Return the first eight bytes (n,) of a column of SHA-256 sums, as numbers."""
+    whole = sha256.combine_chunks() if isinstance(sha256, pa.ChunkedArray) else sha256
+    if not len(whole):
+        return np.zeros(0, np.uint64)
+    words = np.frombuffer(whole.buffers()[1], np.uint64).reshape(-1, 4)
+    return words[whole.offset : whole.offset + len(whole), 0]
+
+
+def uri(store: Path, name: str) -> str:
+    """Return where a table lies."""
+    return str(store / f"{name}.lance")
+
+
+def open_table(store: Path, commit: Commit, name: str) -> lance.LanceDataset:
+    """Open a table at its version in a commit; its manifest is checked first, its data is not.
+
+    Raises:
+        DamagedError: it is not as it was committed.
+    """
+    table = commit.tables[name]
+    check_files(store, {file: one for file, one in table.files.items() if file.endswith(".manifest")})
+    with explained(store):
+        return lance.dataset(uri(store, name), version=table.version)
+
+
+def read_small(store: Path, commit: Commit, name: str) -> pa.Table:
+    """Read one of the tables that are read whole.
+
+    Raises:
+        DamagedError: it is not as it was committed.
+    """
+    check_files(store, commit.tables[name].files)
+    with explained(store):
+        table = lance.dataset(uri(store, name), version=commit.tables[name].version).to_table()
+    return table.cast(SMALL[name])
+
+
+def check_files(store: Path, files: dict[str, str]) -> None:
+    """Check files of a store.
+
+    Args:
+        store: its folder.
+        files: SHA-256 by path relative to it.
+
+    Raises:
+        DamagedError: one is gone or changed.
+    """
+    for name, sha256 in files.items():
+        try:
+            found = _sha256(store / name)
+        except OSError as error:
+            raise DamagedError(
+                f"{store / name} cannot be read ({error.strerror}); build the store anew."
+            ) from error
+        if found != sha256:
+            raise DamagedError(f"{store / name} is damaged; build the store anew.")
+
+
+@contextmanager
+def explained(store: Path) -> Iterator[None]:
+    """Tell what Lance says in one sentence."""
+    try:
+        yield
+    except RisError:
+        raise
+    except (OSError, ValueError, RuntimeError, pa.ArrowException, KeyError) as error:
+        text = " ".join(str(error).split())
+        number = re.search(r"os error (\d+)", text)
+        code = int(number.group(1)) if number else getattr(error, "errno", None)
+        if code in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+            raise RisError(f"{store} cannot be written ({os.strerror(code)}); it is as it was.") from error
+        if code in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise ReadOnlyError(f"{store} cannot be written ({os.strerror(code)}).") from error
+        raise DamagedError(f"{store} is damaged ({text[:200]}); build it anew.") from error
+
+
+class Changes:
+    """What a writer changes; nothing of it is seen before `commit`."""
+
+    def __init__(self, store: Path, commit: Commit) -> None:
+        self.store, self.before = store, commit
+        self.touched = False
+        """Whether there is anything to commit."""
+        self._open: dict[str, lance.LanceDataset] = {}
+        self._set: dict[str, Any] = {}
+
+    def set(self, **values: Any) -> None:
+        """Give the next commit some values."""
+        self.touched |= any(self.value(name) != value for name, value in values.items())
+        self._set |= values
+
+    def value(self, name: str) -> Any:
+        """Return what the next commit has under a name."""
+        return self._set.get(name, getattr(self.before, name))
+
+    def create(self, name: str, schema: pa.Schema) -> None:
+        """Make an empty table, in place of any that was never committed."""
+        self.touched = True
+        place = uri(self.store, name)
+        with explained(self.store):
+            self._open[name] = lance.write_dataset(
+                schema.empty_table(), place, schema, mode="overwrite" if Path(place).exists() else "create"
+            )
+
+    def append(self, name: str, table: pa.Table) -> None:
+        """Add lines to a table."""
+        if len(table):
+            self.touched = True
+            with explained(self.store):
+                self._open[name] = lance.write_dataset(table, self.dataset(name), mode="append")
+
+    def delete(self, name: str, column: str, values: Sequence[Any]) -> None:
+        """Take away the lines with some values in a column."""
+        self.touched |= bool(values)
+        for start in range(0, len(values), 1000):
+            listed = ", ".join(_literal(value) for value in values[start : start + 1000])
+            with explained(self.store):
+                self.dataset(name).delete(f"{column} IN ({listed})")
+
+    def replace(self, name: str, table: pa.Table) -> None:
+        """Put other lines in place of all that there are."""
+        self.touched = True
+        with explained(self.store):
+            self._open[name] = lance.write_dataset(table, self.dataset(name), mode="overwrite")
+
+    def drop(self, name: str) -> None:
+        """Leave a table out of the next commit."""
+        self.touched = True
+        self._open.pop(name, None)
+        self.before = self.before.model_copy(
+            update={"tables": {key: one for key, one in self.before.tables.items() if key != name}}
+        )
+
+    def commit(self, **changes: Any) -> Commit:
+        """Make what was changed the newest version of the store.
+
+        Args:
+            changes: values of the commit that differ from those before.
+        """
+        tables = dict(self.before.tables)
+        with explained(self.store):
+            for name, dataset in self._open.items():
+                tables[name] = _described(self.store, name, dataset, tables.get(name))
+        commit = self.before.model_copy(
+            update={**self._set, **changes, "tables": tables, "number": self.before.number + 1}
+        )
+        with explained(self.store):
+            write_commit(self.store, commit)
+        self.before, self.touched, self._set = commit, False, {}
+        return commit
+
+    def dataset(self, name: str) -> lance.LanceDataset:
+        """Open a table as it was committed: what a killed writer added to it is undone."""
+        if name not in self._open:
+            version = self.before.tables[name].version
+            dataset = lance.dataset(uri(self.store, name))
+            if dataset.version != version:
+                dataset = dataset.checkout_version(version)
+                dataset.restore()  # type: ignore[no-untyped-call]
+            self._open[name] = dataset
+        return self._open[name]
+
+
+def _described(store: Path, name: str, dataset: lance.LanceDataset, before: Table | None) -> Table:
+    """Return the version of a table and the checksums of its files; those known before are not read again."""
+    folder = f"{name}.lance"
+    files = [f"{folder}/_versions/{2**64 - 1 - dataset.version}.manifest"]
+    for fragment in dataset.get_fragments():
+        files += [f"{folder}/data/{file.path}" for file in fragment.data_files()]
+        if fragment.deletion_file():
+            files.append(f"{folder}/{fragment.deletion_file()}")
+    known = before.files if before is not None else {}
+    return Table(
+        version=dataset.version,
+        files={file: known.get(file) or _sha256(store / file) for file in files},
+    )
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    return str(int(value))
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
