@@ -53,6 +53,7 @@ class Kind(Searchable):
         return None if self.index.exact else exact_of(self.projected)
 
 
+_ANNOY = {"n_trees": 100, "search_k": 10_000}
 KINDS = (
     Kind(
         name="knn",
@@ -77,7 +78,7 @@ KINDS = (
         implementation="ris.indexes.annoy:AnnoyIndex",
         projected=False,
         stage="index_annoy",
-        defaults={"n_trees": 100, "search_k": 10_000},
+        defaults=_ANNOY,
     ),
     Kind(
         name="annoy_pca",
@@ -86,7 +87,7 @@ KINDS = (
         implementation="ris.indexes.annoy:AnnoyIndex",
         projected=True,
         stage="index_annoy",
-        defaults={"n_trees": 100, "search_k": 10_000},
+        defaults=_ANNOY,
     ),
     Kind(
         name="ivf_pca",

@@ -118,8 +118,6 @@ class StoreGallery(Gallery):
         """
         if self.count <= IN_MEMORY:
             return self._vectors if contents is None else self._vectors[contents]
-        if contents is None:
-            return self._read_vectors(None)
         return self._read_vectors(contents)
 
     @cached_property
@@ -237,7 +235,7 @@ class StoreGallery(Gallery):
     def _keys(self) -> pa.Table:
         """What is held in memory of each content."""
         with explained(self.store):
-            return self._contents.to_table(columns=["content", "sha256", "hash"])
+            return self._contents.to_table(columns=["content", "hash"])
 
     @cached_property
     def _vectors(self) -> Vectors:
