@@ -1,11 +1,11 @@
 """What a large store costs to open, follow, filter and hold.
 
-Usage: python benchmarks/scale_store.py [--sizes 10000 100000] [--output FILE]
+Usage: python benchmarks/scale_store.py [--sizes 10000 100000] [--scratch DIR] [--output FILE]
 
 The store's lines are made, not embedded: vectors of 1,280 numbers around a thousand random centres, and
 files of one byte whose size and time the store knows. No local features are kept. A sync is compared with
 walking the same folder with `os.scandir` and stat-ing its files, in turn, in the same run; the median of each
-is told.
+is told. Stores are kept in `--scratch` for the next time.
 """
 
 import argparse
@@ -63,10 +63,13 @@ def files(folder: Path, count: int) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def made(home: Path, count: int) -> Path:
-    """Make a folder and its store."""
+    """Make a folder and its store, or return those that were made before."""
     identity, _, _ = choose(None)
     store, folder = home / "store", home / "photos"
-    store.mkdir()
+    if commits.is_store(store):
+        return store
+    shutil.rmtree(home, ignore_errors=True)
+    store.mkdir(parents=True)
     changes = Changes(
         store,
         Commit(
@@ -184,7 +187,8 @@ def measured(count: int, home: Path) -> dict[str, float]:
         walk, sync = median_seconds(lambda: walked(engine.folder), engine.sync)
         figures |= {"walk_s": walk, "sync_nothing_s": sync, "sync_nothing_ratio": sync / walk}
         new = []
-        for number in range(TURNS):
+        first = len(list(engine.folder.glob("new*")))
+        for number in range(first, first + TURNS):
             pixels = np.random.default_rng(number).integers(0, 256, (64, 64, 3), np.uint8)
             Image.fromarray(pixels).save(engine.folder / f"new{number}.png")
             start = time.perf_counter()
@@ -214,13 +218,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--scratch", type=Path, help="where stores are kept; else in a folder that goes")
     parser.add_argument("--output", type=Path, help="write the figures to this JSON file")
     options = parser.parse_args()
     result = {}
     for size in options.sizes:
         with TemporaryDirectory(prefix="ris-scale-") as home:
-            result[str(size)] = {name: round(value, 5) for name, value in measured(size, Path(home)).items()}
-            shutil.rmtree(home, ignore_errors=True)
+            place = (options.scratch or Path(home)) / str(size)
+            result[str(size)] = {name: round(value, 5) for name, value in measured(size, place).items()}
         print(f"{size:,} pictures")
         for name, value in result[str(size)].items():
             print(f"  {name:<24}{value:12.4f}")

@@ -705,7 +705,14 @@ class SearchEngine:
     def _work(self, progress: Progress | None) -> Work:
         gallery, embedder = self._gallery, self._networks.writes
         return Work(
-            self.store, self.folder, gallery.identity, embedder, gallery.settings, self._threads, progress
+            self.store,
+            self.folder,
+            gallery.identity,
+            embedder,
+            gallery.settings,
+            self._threads,
+            progress,
+            gallery.fragments,
         )
 
     def _written(self, result: Result) -> Result:

@@ -1,5 +1,8 @@
 """A later version of a store takes over what an earlier one has read."""
 
+import gc
+import os
+import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -47,6 +50,7 @@ def store(tmp_path: Path, texture: Draw, encoder: Path) -> Path:
     (tmp_path / "photos").mkdir()
     for number in range(COUNT):
         texture(number, 120, 90).save(tmp_path / f"photos/{number:02}.png")
+        os.utime(tmp_path / f"photos/{number:02}.png", (1e9, 1e9))
     SearchEngine.build(tmp_path / "photos", tmp_path / "photos.ris", encoder=encoder, threads=1).close()
     return tmp_path / "photos.ris"
 
@@ -97,6 +101,31 @@ def test_vectors_are_taken_over_where_no_content_is_new(
     assert second.vectors() is first.vectors()
     assert second.spaces is first.spaces
     assert read == []
+
+
+def test_lines_of_pictures_are_taken_over(store: Path, texture: Draw) -> None:
+    first = StoreGallery(store)
+    texture(100, 120, 90).save(store.parent / "photos/new.png")
+    changed(store, lambda engine: engine.sync())
+    second = StoreGallery(store, before=first)
+    assert [len(table) for table in second.fragments.values()] == [COUNT, 1]
+    assert all(second.fragments[name] is table for name, table in first.fragments.items())
+    changed(store, lambda engine: engine.remove(["00.png"]))
+    third = StoreGallery(store, before=second)
+    assert third.catalogue.table.equals(StoreGallery(store).catalogue.table)
+    assert len(third.catalogue) == COUNT
+
+
+def test_a_later_version_holds_none_of_those_before(store: Path) -> None:
+    first = StoreGallery(store)
+    search(first)
+    changed(store, lambda engine: engine.remove(["00.png"]))
+    second = StoreGallery(store, before=first)
+    freed = weakref.ref(first)
+    del first
+    gc.collect()
+    assert freed() is None
+    search(second)
 
 
 @pytest.mark.parametrize("searched_between", [True, False])

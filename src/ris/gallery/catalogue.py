@@ -41,11 +41,19 @@ class Catalogue:
 
     def __init__(self, table: pa.Table, cells: pa.Table | None = None) -> None:
         """Take a table of `SCHEMA`, and one of `COLUMNS_SCHEMA`."""
-        self.table = table.combine_chunks()
+        self.lines = table
+        """All of it; `table` in one piece, once that was asked for."""
         self._cells = COLUMNS_SCHEMA.empty_table() if cells is None else cells
 
     def __len__(self) -> int:
-        return len(self.table)
+        return len(self.lines)
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """All of it, each column in one piece."""
+        self.lines = self.lines.combine_chunks()
+        pa.default_memory_pool().release_unused()
+        return self.lines
 
     @cached_property
     def rows(self) -> npt.NDArray[np.int64]:

@@ -87,12 +87,12 @@ class IvfIndex:
         """Add vectors (n, d) of partitions (n,), see `partitions`; they take the next positions."""
         vectors = checked(vectors, "vectors to add", self.dimension)
         partitions = np.ascontiguousarray(partitions, np.int64)
-        self._reserve(partitions)
+        self.reserve(partitions)
         pointers = faiss.swig_ptr(vectors), None, faiss.swig_ptr(partitions)
         self._index.add_core(len(vectors), *pointers)
 
-    def _reserve(self, partitions: npt.NDArray[np.int64]) -> None:
-        """Make room for what comes to empty partitions, no more: else they grow by doubling."""
+    def reserve(self, partitions: npt.NDArray[np.int64]) -> None:
+        """Make room for what comes to empty partitions (n,), no more: else they grow by doubling."""
         lists = self._index.invlists
         coming = np.bincount(partitions, minlength=len(self.centres))
         for number in np.flatnonzero(coming).tolist():

@@ -95,6 +95,8 @@ class Commit(Section):
     contents: int
     """Numbers of contents given out so far."""
     pictures: int
+    stale: int = 0
+    """At most so many contents are shown by no picture."""
     space: SpaceNote | None = None
     unread: int | None = None
     """Files that a build has still to read; None when it has ended."""

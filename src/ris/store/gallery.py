@@ -1,8 +1,11 @@
 """A store as a gallery: one commit of it, read as far as it is needed."""
 
 import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import lance
 import numpy as np
@@ -13,7 +16,7 @@ from ris.copies.local_features import LocalFeatures, decode
 from ris.copies.perceptual_hash import Fingerprints
 from ris.copies.threshold import packaged
 from ris.errors import RisError
-from ris.gallery.catalogue import Catalogue, Positions
+from ris.gallery.catalogue import SCHEMA, Catalogue, Positions
 from ris.gallery.gallery import PARTITIONED, Gallery
 from ris.gallery.spaces import Candidates, Space, Whitened
 from ris.indexes.exact import ExactIndex
@@ -23,19 +26,22 @@ from ris.indexes.registry import REGISTRY, open_index
 from ris.indexes.tailed import ScannedIndex, TailedIndex
 from ris.indexes.vectors import Vectors
 from ris.store.commits import Commit, latest
-from ris.store.spaces import Spaces
+from ris.store.spaces import Projected, Spaces
 from ris.store.tables import (
     COLUMNS,
     CONTENTS,
     MAP,
     PICTURES,
     REJECTED,
+    Fragments,
     as_vectors,
     check_files,
     explained,
     first_bytes,
+    joined,
     open_table,
     projected,
+    read_fragments,
     read_small,
     vector_checksums,
 )
@@ -45,6 +51,8 @@ IN_MEMORY = 50_000
 """Contents of which the encoder's vectors are held in memory; those of more are read when needed."""
 AT_ONCE = 10_000
 """Vectors that are read from disk together."""
+READ_AHEAD = 2**25
+"""Bytes of a table that Lance reads ahead of what is used."""
 TAIL = 0.1
 """Share of the contents that may stand outside the partitions in memory before all are put into them."""
 
@@ -69,14 +77,24 @@ class StoreGallery(Gallery):
         self.network, self.precision = self.identity.network, str(self.identity.precision)
         self.generation = self.commit.generation
         self.threshold = packaged()
-        self.catalogue = Catalogue(
-            read_small(store, self.commit, PICTURES), read_small(store, self.commit, COLUMNS)
-        )
+        known = None if before is None else before.fragments
+        fragments = read_fragments(store, self.commit, PICTURES, known)
+        self._lengths = {files: len(lines) for files, lines in fragments.items()}
+        self.catalogue = Catalogue(joined(fragments, SCHEMA), read_small(store, self.commit, COLUMNS))
         # The two may have been moved together, or the store alone.
         folder = self.commit.folder
         beside = store / folder.relative
         self.folder = beside.resolve() if beside.is_dir() else Path(folder.absolute)
-        self._before = self._taken_over(before)
+        self._taken = Taken.over(before, self)
+
+    @property
+    def fragments(self) -> Fragments:
+        """The table of pictures, see `read_fragments`; views of the catalogue's lines."""
+        found, start = Fragments(), 0
+        for files, length in self._lengths.items():
+            found[files] = self.catalogue.lines.slice(start, length)
+            start += length
+        return found
 
     @cached_property
     def rejected(self) -> list[Rejected]:
@@ -133,12 +151,10 @@ class StoreGallery(Gallery):
     @cached_property
     def spaces(self) -> Spaces | None:
         """The spaces; None where there are none."""
-        note, before = self.commit.space, self._before
+        note = self.commit.space
         if note is None:
             return None
-        if before is not None and before.commit.space == note and "spaces" in vars(before):
-            return before.spaces
-        return Spaces.read(self.store, note.version, note.sha256)
+        return self._taken.spaces or Spaces.read(self.store, note.version, note.sha256)
 
     @cached_property
     def whole(self) -> Space:
@@ -155,7 +171,7 @@ class StoreGallery(Gallery):
         if spaces is None or self.count == 0:
             return None
         if len(spaces.centres) == 0:
-            return Space(ExactIndex(self._projections[0]), spaces.pca)
+            return Space(ExactIndex(self._projections.vectors), spaces.pca)
         partitioned = self.partitioned
         every = partitioned.first.with_probes(len(spaces.centres))
         return Space(partitioned.with_first(every), spaces.pca)
@@ -163,19 +179,16 @@ class StoreGallery(Gallery):
     @cached_property
     def partitioned(self) -> TailedIndex:
         """The PCA space in its partitions."""
-        assert self.spaces is not None
-        assert self.commit.space is not None
-        before = self._before
-        probes = 1 if self.commit.space.recall is None else self.commit.space.recall.n_probes
-        if before is not None and before.commit.space == self.commit.space and "partitioned" in vars(before):
-            first = before.partitioned.first
-            if self.count - first.count <= TAIL * self.count:
-                tail, _, _ = self._read_projections(first.count)
-                return TailedIndex(first, tail)
-        vectors, _, partitions = self._projections
-        first = IvfIndex(self.spaces.centres, {"n_probes": probes})
-        first.add(vectors, partitions.astype(np.int64))
-        del vars(self)["_projections"]
+        spaces, note = self.spaces, self.commit.space
+        assert spaces is not None
+        assert note is not None
+        former, self._taken.partitioned = self._taken.partitioned, None
+        if former is not None and self.count - former.first.count <= TAIL * self.count:
+            return TailedIndex(former.first, self._read_projections(former.first.count).vectors)
+        first = IvfIndex(spaces.centres, {"n_probes": 1 if note.recall is None else note.recall.n_probes})
+        first.reserve(self._partitions)
+        for part in self._projected_parts(0):
+            first.add(part.vectors, part.partitions)
         return TailedIndex(first, np.zeros((0, first.dimension), np.float32))
 
     @property
@@ -204,7 +217,7 @@ class StoreGallery(Gallery):
         spaces = self.spaces
         if spaces is None or self.count == 0 or not self.settings.same_picture or self.count > IN_MEMORY:
             return None
-        whole = Whitened(self._vectors, self._projections[1], spaces.whitened)
+        whole = Whitened(self._vectors, self._projections.lengths, spaces.whitened)
         return Candidates(whole, None, self.hashes)
 
     @cached_property
@@ -234,48 +247,69 @@ class StoreGallery(Gallery):
     @cached_property
     def _keys(self) -> pa.Table:
         """What is held in memory of each content."""
+        known, self._taken.keys = self._taken.keys, None
+        columns = ["content", "hash"]
         with explained(self.store):
-            return self._contents.to_table(columns=["content", "hash"])
+            if known is None:
+                return self._contents.to_table(columns=columns).combine_chunks()
+            if len(known) == self.count:
+                return known
+            later = self._contents.to_table(columns=columns, offset=len(known))
+            return pa.concat_tables([known, later]).combine_chunks()
 
     @cached_property
     def _vectors(self) -> Vectors:
-        before = self._before
-        if before is not None and "_vectors" in vars(before) and before.count <= self.count:
-            known = before._vectors
-            if before.count == self.count:
-                return known
-            return np.concatenate([known, self._read_vectors(np.arange(before.count, self.count))])
-        return self._read_vectors(None)
+        known, self._taken.vectors = self._taken.vectors, None
+        if known is None:
+            return self._read_vectors(None)
+        if len(known) == self.count:
+            return known
+        return np.concatenate([known, self._read_vectors(np.arange(len(known), self.count))])
 
     @cached_property
-    def _projections(self) -> tuple[Vectors, npt.NDArray[np.float32], npt.NDArray[np.int32]]:
-        """The vectors (m, d) in the PCA space, lengths (m,) in the whitened one, and partitions (m,)."""
-        before = self._before
-        if before is not None and before.commit.space == self.commit.space and "_projections" in vars(before):
-            known = before._projections
-            if before.count == self.count:
-                return known
-            vectors, lengths, partitions = (
-                np.concatenate(pair) for pair in zip(known, self._read_projections(before.count), strict=True)
-            )
-            return vectors, lengths, partitions
-        return self._read_projections(0)
+    def _projections(self) -> Projected:
+        known, self._taken.projections = self._taken.projections, None
+        if known is None:
+            return self._read_projections(0)
+        if len(known.vectors) == self.count:
+            return known
+        return Projected.joined([known, self._read_projections(len(known.vectors))])
+
+    @property
+    def _partitions(self) -> npt.NDArray[np.int64]:
+        with explained(self.store):
+            table = self._projected_table.to_table(columns=["partition"])
+        return np.asarray(table["partition"], np.int64)
 
     def _read_vectors(self, contents: Positions | None) -> Vectors:
         """Read the vectors of some contents, or of all, each after its checksum."""
         columns = ["sha256", "vector", "vector_checksum"]
+        found = np.empty(
+            (self.count if contents is None else len(contents), self.network.dimension), np.float32
+        )
+        start = 0
         with explained(self.store):
-            if contents is None:
-                table = self._contents.to_table(columns=columns)
-            else:
-                table = self._contents.take(contents.tolist(), columns=columns)
-            vectors = as_vectors(table["vector"], self.network.dimension)
-        owners = first_bytes(table["sha256"])
-        found = vector_checksums(vectors, owners, self.identity.seal)
-        damaged = np.flatnonzero(found != np.asarray(table["vector_checksum"], np.uint64))
+            parts = (
+                (pa.Table.from_batches([one]) for one in self._contents.to_batches(columns=columns))
+                if contents is None
+                else [self._contents.take(contents.tolist(), columns=columns)]
+            )
+            for part in parts:
+                places = np.arange(start, start + len(part))
+                found[start : start + len(part)] = self._checked(
+                    part, places if contents is None else contents
+                )
+                start += len(part)
+        return found
+
+    def _checked(self, table: pa.Table, contents: Positions) -> Vectors:
+        """Return the vectors (j, D) of a part of the contents, those at positions (j,)."""
+        vectors = as_vectors(table["vector"], self.network.dimension)
+        sums = vector_checksums(vectors, first_bytes(table["sha256"]), self.identity.seal)
+        damaged = contents[sums != np.asarray(table["vector_checksum"], np.uint64)]
         if len(damaged):
-            place = int(damaged[0] if contents is None else contents[damaged[0]])
-            paths = self.catalogue.paths(self.pictures_showing(place)) or ["a picture that was removed"]
+            shown = self.pictures_showing(int(damaged[0]))
+            paths = self.catalogue.paths(shown) or ["a picture that was removed"]
             raise DamagedError(
                 f"The vector of {paths[0]} is damaged or of another encoder; build the store anew."
             )
@@ -284,39 +318,83 @@ class StoreGallery(Gallery):
     def _part_of_vectors(self, start: int) -> Vectors:
         return self._read_vectors(np.arange(start, min(start + AT_ONCE, self.count)))
 
-    def _read_projections(self, start: int) -> tuple[Vectors, npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+    @cached_property
+    def _projected_table(self) -> lance.LanceDataset:
+        assert self.commit.space is not None
+        return open_table(self.store, self.commit, projected(self.commit.space.version))
+
+    def _read_projections(self, start: int) -> Projected:
         """Read contents in the spaces, from a position on, each after its checksum."""
+        return Projected.joined(list(self._projected_parts(start)))
+
+    def _projected_parts(self, start: int) -> Iterator[Projected]:
+        """Yield contents in the spaces, part by part."""
         note, spaces = self.commit.space, self.spaces
         assert note is not None
         assert spaces is not None
-        dataset = open_table(self.store, self.commit, projected(note.version))
+        damaged = DamagedError(f"The spaces of {self.store} are damaged; `ris refit` makes them anew.")
+        numbers = self.numbers
         with explained(self.store):
-            table = dataset.to_table(offset=start) if start else dataset.to_table()
-            vectors = as_vectors(table["vector"], len(spaces.pca.components))
-        numbers = np.asarray(table["content"], np.int64)
-        found = vector_checksums(vectors, numbers.astype(np.uint64), note.sha256)
-        same = np.array_equal(numbers, self.numbers[start:])
-        if not same or (found != np.asarray(table["vector_checksum"], np.uint64)).any():
-            raise DamagedError(f"The spaces of {self.store} are damaged; `ris refit` makes them anew.")
-        lengths = np.asarray(table["length"], np.float32)
-        return vectors, lengths, np.asarray(table["partition"], np.int32)
+            scanned = self._projected_table.to_batches(
+                offset=start or None, batch_size=AT_ONCE, batch_readahead=2, io_buffer_size=READ_AHEAD
+            )
+            for batch in scanned:
+                vectors = as_vectors(pa.chunked_array([batch["vector"]]), len(spaces.pca.components))
+                owners = np.asarray(batch["content"], np.int64)
+                sums = vector_checksums(vectors, owners.astype(np.uint64), note.sha256)
+                if (
+                    not np.array_equal(owners, numbers[start : start + len(batch)])
+                    or (sums != np.asarray(batch["vector_checksum"], np.uint64)).any()
+                ):
+                    raise damaged
+                start += len(batch)
+                yield Projected(
+                    vectors, np.asarray(batch["length"], np.float32), np.asarray(batch["partition"], np.int64)
+                )
+        if start != self.count:
+            raise damaged
 
-    def _taken_over(self, before: "StoreGallery | None") -> "StoreGallery | None":
-        """Return the earlier commit whose parts can be taken over, which then holds none before itself."""
-        if before is None:
-            return None
-        # One that nobody has searched has nothing to give but what it would have taken over itself.
-        searched = {"_vectors", "_projections", "partitioned"} & vars(before).keys()
-        source = before if searched or before._before is None else before._before
-        before._before = None
-        return source if self._continues(source) else None
 
-    def _continues(self, before: "StoreGallery") -> bool:
-        """Whether the contents are those of an earlier commit, or those and later ones."""
-        if before.commit.token != self.commit.token or "_keys" not in vars(before):
-            return False
-        numbers = before.numbers
-        return len(numbers) <= self.count and np.array_equal(self.numbers[: len(numbers)], numbers)
+@dataclass(eq=False)
+class Taken:
+    """What is taken over of an earlier commit, instead of read again, until it is used."""
+
+    keys: pa.Table | None = None
+    vectors: Vectors | None = None
+    spaces: Spaces | None = None
+    projections: Projected | None = None
+    partitioned: TailedIndex | None = None
+
+    @classmethod
+    def over(cls, before: StoreGallery | None, gallery: StoreGallery) -> Self:
+        """Return what a gallery can use of one of an earlier commit."""
+        if before is None or not _continues(gallery.commit, before.commit):
+            return cls()
+        had = vars(before)
+        former = before._taken
+        taken = cls(keys=had.get("_keys", former.keys), vectors=had.get("_vectors", former.vectors))
+        if before.commit.space == gallery.commit.space:
+            taken.spaces = had.get("spaces", former.spaces)
+            taken.projections = had.get("_projections", former.projections)
+            taken.partitioned = had.get("partitioned", former.partitioned)
+        return taken
+
+
+def _continues(commit: Commit, before: Commit) -> bool:
+    """Whether the contents are those of an earlier commit, or those and later ones."""
+    if commit.token != before.token:
+        return False
+    files, former = (
+        {
+            name: sha256
+            for name, sha256 in one.tables[CONTENTS].files.items()
+            if not name.endswith(".manifest")
+        }
+        for one in (commit, before)
+    )
+    return former.items() <= files.items() and not any(
+        "/_deletions/" in name for name in files.keys() - former.keys()
+    )
 
 
 class StoredFeatures:

@@ -3,6 +3,7 @@
 from contextlib import suppress
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from ris.gallery import embedding_map
@@ -43,7 +44,7 @@ def places(gallery: StoreGallery, progress: Progress | None) -> Places:
 
 
 def _known(
-    gallery: StoreGallery, numbers: "np.typing.NDArray[np.int64]", vectors: "np.typing.NDArray[np.float32]"
+    gallery: StoreGallery, numbers: npt.NDArray[np.int64], vectors: npt.NDArray[np.float32]
 ) -> Places | None:
     """Return the places of contents by the map that is kept, later ones among their neighbours."""
     gallery = StoreGallery(gallery.store, before=gallery)

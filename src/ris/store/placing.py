@@ -1,22 +1,36 @@
 """Which picture shows what, after a folder has changed: added, changed, moved and removed ones."""
 
-from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ris.gallery.catalogue import SCHEMA, label_of
-from ris.store.contents import Contents
+from ris.store.contents import Contents, Known
 from ris.store.folder import File
 from ris.store.ingest import Reading
-from ris.store.tables import PICTURES, REJECTED, REJECTED_SCHEMA, Changes, read_small
+from ris.store.tables import (
+    PICTURES,
+    REJECTED,
+    REJECTED_SCHEMA,
+    Changes,
+    Fragments,
+    as_table,
+    joined,
+    read_fragments,
+    read_small,
+)
 from ris.types import Rejected
 
 REWRITTEN = 0.2
 """Share of the pictures from which on the table is written anew instead of changed."""
+AT_ONCE = 4096
+"""Files that are compared together."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +46,22 @@ class Line:
     width: int
     height: int
     sha256: bytes
+
+    @classmethod
+    def of(cls, row: int, reading: Reading, known: Known) -> Self:
+        """Return the line of a file that was read, and shows a content."""
+        file = reading.file
+        return cls(
+            row,
+            file.path,
+            file.bytes,
+            file.modified,
+            reading.read,
+            known.number,
+            known.width,
+            known.height,
+            reading.sha256,
+        )
 
     def values(self) -> tuple[object, ...]:
         """Return them as the table has them."""
@@ -49,26 +79,97 @@ class Line:
         )
 
 
-class Pictures:
-    """The pictures and the rejected files of a store, as they were committed."""
+class Files:
+    """Files that a table of the store has, as they were when they were read."""
+
+    def __init__(self, table: pa.Table) -> None:
+        """Take a table with the columns `path`, `bytes`, `modified` and `read`."""
+        self.table = table
+        self.sizes, self.times, self.reads = (
+            np.asarray(table[name], np.int64) for name in ("bytes", "modified", "read")
+        )
+        self.seen = np.zeros(len(table), np.bool_)
+        """Which (n,) were found unchanged."""
+        self._next = 0
+
+    def places(self, paths: Iterable[str]) -> dict[str, int]:
+        """Return the places of those paths that the table has."""
+        wanted = pa.array(list(paths), pa.string())
+        if not len(self.table) or not len(wanted):
+            return {}
+        which = pc.index_in(self.table["path"], wanted)
+        places = np.flatnonzero(np.asarray(pc.is_valid(which)))
+        return dict(zip(self.paths(places), places.tolist(), strict=True))
+
+    def paths(self, places: npt.NDArray[np.int64]) -> list[str]:
+        """Return the paths at some places."""
+        found: list[str] = self.table["path"].take(pa.array(places)).to_pylist()
+        return found
+
+    def unseen(self) -> list[str]:
+        """Return the paths that were not found unchanged."""
+        return self.paths(np.flatnonzero(~self.seen))
+
+    def as_known(self, found: Sequence[File | Rejected], unsure: int) -> list[File] | None:
+        """Compare files with those that come next in the table, whose order is mostly that of a walk.
+
+        Returns:
+            Those that must be read all the same; None where others come next.
+        """
+        rows = slice(self._next, self._next + len(found))
+        if found != self._stats(rows):
+            return None
+        sure = self._sure(rows, unsure)
+        self.seen[rows] |= sure
+        self._next = rows.stop
+        return [File(*found[place]) for place in np.flatnonzero(~sure)]
+
+    def coming(self) -> dict[str, int]:
+        """Return the places of the paths that come next in the table."""
+        window = slice(self._next, self._next + 2 * AT_ONCE)
+        return {stat[0]: place for place, stat in enumerate(self._stats(window), window.start)}
+
+    def see(self, files: Iterable[File], known: Mapping[str, int], unsure: int) -> list[File]:
+        """Note which files at known places are unchanged for sure, and return the others."""
+        fresh = []
+        for file in files:
+            place = known[file.path]
+            same = (file.bytes, file.modified) == (self.sizes[place], self.times[place])
+            if same and self._sure(slice(place, place + 1), unsure)[0]:
+                self.seen[place] = True
+            else:
+                fresh.append(file)
+        return fresh
+
+    def _stats(self, rows: slice) -> list[tuple[str, int, int]]:
+        paths = self.table["path"].slice(rows.start, rows.stop - rows.start).to_pylist()
+        return list(zip(paths, self.sizes[rows].tolist(), self.times[rows].tolist(), strict=True))
+
+    def _sure(self, rows: slice, unsure: int) -> npt.NDArray[np.bool_]:
+        return self.times[rows] < self.reads[rows] - unsure
+
+
+class Pictures(Files):
+    """The pictures of a store as they were committed, and the files that it rejected."""
 
     def __init__(self, table: pa.Table, rejected: pa.Table) -> None:
-        self.table, self.rejected = table.combine_chunks(), rejected.combine_chunks()
-        self.places = {path: place for place, path in enumerate(table["path"].to_pylist())}
-        self.refused = {path: place for place, path in enumerate(rejected["path"].to_pylist())}
+        super().__init__(table)
+        self.refused = Files(rejected)
         self.rows = np.asarray(table["row"], np.int64)
         self.contents = np.asarray(table["content"], np.int64)
-        self.seen, self.refused_seen = bytearray(len(table)), set[str]()
 
     @classmethod
-    def read(cls, changes: Changes) -> Self:
-        """Read what was committed."""
+    def read(cls, changes: Changes, known: Fragments | None = None) -> Self:
+        """Read what was committed.
+
+        Args:
+            changes: to the store.
+            known: of the table of pictures.
+        """
         if PICTURES not in changes.before.tables:
             return cls(SCHEMA.empty_table(), REJECTED_SCHEMA.empty_table())
-        return cls(
-            read_small(changes.store, changes.before, PICTURES),
-            read_small(changes.store, changes.before, REJECTED),
-        )
+        fragments = read_fragments(changes.store, changes.before, PICTURES, known)
+        return cls(joined(fragments, SCHEMA), read_small(changes.store, changes.before, REJECTED))
 
     def compare(self, found: Iterable[File | Rejected], unsure: int) -> tuple[list[File], list[Rejected]]:
         """Note which of the files that were found are known and unchanged, and return the others.
@@ -78,51 +179,40 @@ class Pictures:
             unsure: nanoseconds between the last change of a file and its reading, below which it may have
                 changed again unseen.
         """
-        (sizes, times, reads), of_refused = _stats(self.table), _stats(self.rejected)
-        files: list[File] = []
+        fresh: list[File] = []
         rejected: list[Rejected] = []
-        self.seen, self.refused_seen = bytearray(len(self.table)), set()
-        for one in found:
-            if isinstance(one, Rejected):
-                rejected.append(one)
-                continue
-            path, size, time = one
-            place = self.places.get(path)
-            if place is not None:
-                if time == times[place] and size == sizes[place] and time + unsure < reads[place]:
-                    self.seen[place] = True
-                else:
-                    files.append(one)
-                continue
-            place = self.refused.get(path)
-            if place is None or not _same(of_refused, place, one, unsure):
-                files.append(one)
-            else:
-                self.refused_seen.add(path)
-        return files, rejected
+        elsewhere: list[File] = []
+        found = iter(found)
+        while batch := list(islice(found, AT_ONCE)):
+            changed = self.as_known(batch, unsure)
+            if changed is None:
+                rejected += [one for one in batch if isinstance(one, Rejected)]
+                files = [one for one in batch if isinstance(one, File)]
+                known = self.coming()
+                here = [file for file in files if file.path in known]
+                changed = self.see(here, known, unsure)
+                self._next = max([self._next, *(known[file.path] + 1 for file in here)])
+                elsewhere += [file for file in files if file.path not in known]
+            fresh += changed
+        for table in (self, self.refused):
+            known = table.places(file.path for file in elsewhere)
+            fresh += table.see([file for file in elsewhere if file.path in known], known, unsure)
+            elsewhere = [file for file in elsewhere if file.path not in known]
+        return fresh + elsewhere, rejected
 
-    def unseen(self) -> set[str]:
+    def gone(self) -> set[str]:
         """Return the paths of pictures and rejected files that were not found unchanged."""
-        places = np.flatnonzero(np.frombuffer(self.seen, np.uint8) == 0)
-        paths = self.table["path"].take(pa.array(places)).to_pylist()
-        return {*paths, *(self.refused.keys() - self.refused_seen)}
-
-    def modified(self, place: int) -> int:
-        """Return when the file of a picture was changed."""
-        return int(self.table["modified"][place].as_py())
+        return {*self.unseen(), *self.refused.unseen()}
 
     def at_or_below(self, path: str) -> set[int]:
         """Return the places of the picture at a path, and of all below it."""
-        return {
-            place for known, place in self.places.items() if known == path or known.startswith(f"{path}/")
-        }
+        paths = self.table["path"]
+        chosen = pc.or_(pc.equal(paths, path), pc.starts_with(paths, f"{path}/"))
+        return set(np.flatnonzero(np.asarray(chosen)).tolist())
 
     def write(self, changes: Changes, gone: set[int], lines: Sequence[Line]) -> None:
         """Take away the pictures at some places, and add lines."""
-        columns = zip(*(line.values() for line in lines), strict=True)
-        fresh = (
-            pa.table([list(column) for column in columns], schema=SCHEMA) if lines else SCHEMA.empty_table()
-        )
+        fresh = as_table((line.values() for line in lines), SCHEMA)
         leaving = self.rows[sorted(gone)]
         if len(gone) > REWRITTEN * len(self.table) + 1:
             now = changes.dataset(PICTURES).to_table()
@@ -132,29 +222,6 @@ class Pictures:
         if gone:
             changes.delete(PICTURES, "row", leaving.tolist())
         changes.append(PICTURES, fresh)
-
-    def write_rejected(
-        self, changes: Changes, gone: Iterable[str], fresh: Sequence[tuple[object, ...]]
-    ) -> None:
-        """Take away the rejected files at some paths, and add lines."""
-        leaving = [path for path in gone if path in self.refused]
-        if leaving:
-            changes.delete(REJECTED, "path", leaving)
-        if fresh:
-            columns = [list(column) for column in zip(*fresh, strict=True)]
-            changes.append(REJECTED, pa.table(columns, schema=REJECTED_SCHEMA))
-
-
-def _stats(table: pa.Table) -> list["array[int]"]:
-    """Return the sizes, times of change and times of reading of files, quick to look up one by one."""
-    return [array("q", np.asarray(table[name], np.int64).tobytes()) for name in ("bytes", "modified", "read")]
-
-
-def _same(stats: Sequence["array[int]"], place: int, file: File, unsure: int) -> bool:
-    """Whether a file is for sure the one that was read."""
-    sizes, times, reads = stats
-    same = file.modified == times[place] and file.bytes == sizes[place]
-    return same and file.modified + unsure < reads[place]
 
 
 @dataclass(frozen=True)
@@ -209,11 +276,13 @@ class Placing:
             everything: whether all that there is was found, so that what was not is gone.
             last_row: given out so far.
         """
-        places = pictures.places
         useful = {one.file.path: one for one in readings if one.reason is None}
         useless = {one.file.path: one for one in readings if one.reason is not None}
         useless |= {one.path: Reading(File(one.path, -1, -1), -1, b"", None, one.reason) for one in rejected}
-        gone = pictures.unseen() - useful.keys() - useless.keys() if everything else set()
+        gone = pictures.gone() - useful.keys() - useless.keys() if everything else set()
+        concerned = {*useful, *useless, *gone}
+        places = pictures.places(concerned)
+        refused = pictures.refused.places(concerned)
         numbers = {path: contents[one.sha256].number for path, one in useful.items()}
         arriving = {
             path: number
@@ -222,29 +291,15 @@ class Placing:
         }
         displaced = {path: places[path] for path in sorted({*arriving, *useless, *gone} & places.keys())}
         moved, changed, removed, rows, last_row = _assigned(pictures, displaced, arriving, last_row)
-        lines = []
-        for path, one in useful.items():
-            known = contents[one.sha256]
-            row = rows[path] if path in rows else int(pictures.rows[places[path]])
-            lines.append(
-                Line(
-                    row,
-                    path,
-                    one.file.bytes,
-                    one.file.modified,
-                    one.read,
-                    known.number,
-                    known.width,
-                    known.height,
-                    one.sha256,
-                )
-            )
-        reasons = pictures.rejected["reason"].to_pylist()
-        before = {path: reasons[place] for path, place in pictures.refused.items()}
+        kept = {path: int(pictures.rows[places[path]]) for path in useful if path not in rows}
+        of_path = rows | kept
+        lines = [Line.of(of_path[path], one, contents[one.sha256]) for path, one in useful.items()]
+        reasons = pictures.refused.table["reason"].take(pa.array(refused.values(), pa.int64())).to_pylist()
+        before = dict(zip(refused, reasons, strict=True))
         news = [Rejected(path, str(one.reason)) for path, one in sorted(useless.items())]
         return cls(
             pictures=pictures,
-            before=len(places),
+            before=len(pictures.table),
             counts=(len(arriving) - moved - changed, changed, moved, removed),
             gone={*displaced.values(), *(places[path] for path in useful if path in places)},
             lines=lines,
@@ -256,7 +311,7 @@ class Placing:
             news=[one for one in news if before.get(one.path) != one.reason],
             last_row=last_row,
             touched=any(
-                path in places and pictures.modified(places[path]) != one.file.modified
+                path in places and pictures.times[places[path]] != one.file.modified
                 for path, one in useful.items()
             ),
         )
@@ -265,10 +320,14 @@ class Placing:
         """Bring the tables to it."""
         if self.gone or self.lines:
             self.pictures.write(changes, self.gone, self.lines)
-        if self.no_longer_refused or self.refused:
-            self.pictures.write_rejected(changes, self.no_longer_refused, self.refused)
+        changes.delete(REJECTED, "path", sorted(self.no_longer_refused))
+        changes.append(REJECTED, as_table(self.refused, REJECTED_SCHEMA))
         added, _, _, removed = self.counts
-        changes.set(rows=self.last_row, pictures=changes.value("pictures") + added - removed)
+        changes.set(
+            rows=self.last_row,
+            pictures=changes.value("pictures") + added - removed,
+            stale=changes.value("stale") + len(self.gone),
+        )
 
 
 def _assigned(

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import lance
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from ris.artifacts import checksum
@@ -88,13 +89,18 @@ def compact(changes: Changes, only_where_it_pays: bool = False) -> bool:
     for name in SMALL:
         if name in changes.before.tables and len(changes.dataset(name).get_fragments()) > PARTS:
             changes.replace(name, changes.dataset(name).to_table())
-    shown = np.asarray(changes.dataset(PICTURES).to_table(columns=["content"])["content"], np.int64)
-    numbers = np.asarray(changes.dataset(CONTENTS).to_table(columns=["content"])["content"], np.int64)
-    dead = np.setdiff1d(numbers, shown)
-    if len(dead) == 0 or (only_where_it_pays and len(dead) <= STALE * len(numbers)):
+    if only_where_it_pays and changes.value("stale") <= STALE * changes.dataset(CONTENTS).count_rows():
         return False
-    changes.delete(CONTENTS, "content", dead.tolist())
-    return True
+    shown, numbers = (
+        np.asarray(changes.dataset(name).to_table(columns=["content"])["content"], np.int64)
+        for name in (PICTURES, CONTENTS)
+    )
+    stale = np.setdiff1d(numbers, shown)
+    pays = len(stale) > (STALE * len(numbers) if only_where_it_pays else 0)
+    if pays:
+        changes.delete(CONTENTS, "content", stale.tolist())
+    changes.set(stale=0 if pays else len(stale))
+    return pays
 
 
 def clean(changes: Changes) -> None:
@@ -136,7 +142,7 @@ def _built(changes: Changes, settings: Settings, version: int, report: Progress)
     return made
 
 
-def _parts(dataset: lance.LanceDataset) -> Iterator[tuple["np.typing.NDArray[np.int64]", Vectors]]:
+def _parts(dataset: lance.LanceDataset) -> Iterator[tuple[npt.NDArray[np.int64], Vectors]]:
     """Yield the numbers and vectors of contents, part by part."""
     for batch in dataset.to_batches(columns=["content", "vector"], batch_size=AT_ONCE):
         table = pa.Table.from_batches([batch])

@@ -1,6 +1,6 @@
 """The spaces of a store: fitted to a sample once, and frozen until they are fitted again."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -37,6 +37,12 @@ class Projected:
     """(m,) in the whitened space, see `projected_lengths`."""
     partitions: npt.NDArray[np.int64]
     """(m,) of the PCA space; -1 where there are none."""
+
+    @classmethod
+    def joined(cls, parts: Sequence["Projected"]) -> Self:
+        """Return parts as one; there is at least one."""
+        names = ("vectors", "lengths", "partitions")
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,8 +122,3 @@ def space_file(version: int) -> str:
 def evenly(count: int, most: int) -> npt.NDArray[np.int64]:
     """Return at most so many of the positions from 0 to count, spread evenly."""
     return np.arange(0, count, -(-count // most) or 1, dtype=np.int64)
-
-
-def parts(count: int, size: int) -> Iterator[slice]:
-    """Yield slices of so many, that cover a count."""
-    yield from (slice(start, min(start + size, count)) for start in range(0, count, size))

@@ -5,10 +5,10 @@ import hashlib
 import os
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import lance
 import numpy as np
@@ -140,16 +140,44 @@ def open_table(store: Path, commit: Commit, name: str) -> lance.LanceDataset:
         return lance.dataset(uri(store, name), version=table.version)
 
 
-def read_small(store: Path, commit: Commit, name: str) -> pa.Table:
-    """Read one of the tables that are read whole.
+Fragments: TypeAlias = dict[tuple[str, ...], pa.Table]
+"""Lines of a table, by the files and checksums of the fragment of Lance's that they lie in."""
+
+
+def read_fragments(store: Path, commit: Commit, name: str, known: Fragments | None = None) -> Fragments:
+    """Read one of the tables that are read whole, but for the fragments that are known.
 
     Raises:
         DamagedError: it is not as it was committed.
     """
-    check_files(store, commit.tables[name].files)
+    sums, found = commit.tables[name].files, Fragments()
+    dataset = open_table(store, commit, name)
     with explained(store):
-        table = lance.dataset(uri(store, name), version=commit.tables[name].version).to_table()
-    return table.cast(SMALL[name])
+        for fragment in dataset.get_fragments():
+            files = {file: sums[file] for file in _files(name, fragment)}
+            key = (*files, *files.values())
+            if known is not None and key in known:
+                found[key] = known[key]
+                continue
+            check_files(store, files)
+            found[key] = fragment.to_table().cast(SMALL[name]).combine_chunks()
+    return found
+
+
+def joined(fragments: Fragments, schema: pa.Schema) -> pa.Table:
+    """Return the lines of fragments as one table."""
+    return pa.concat_tables(fragments.values()) if fragments else schema.empty_table()
+
+
+def read_small(store: Path, commit: Commit, name: str) -> pa.Table:
+    """Read one of the tables that are read whole, see `read_fragments`."""
+    return joined(read_fragments(store, commit, name), SMALL[name])
+
+
+def as_table(lines: Iterable[tuple[object, ...]], schema: pa.Schema) -> pa.Table:
+    """Return lines as a table."""
+    columns = list(zip(*lines, strict=True)) or [()] * len(schema)
+    return pa.table([list(column) for column in columns], schema=schema)
 
 
 def check_files(store: Path, files: dict[str, str]) -> None:
@@ -283,14 +311,19 @@ def _described(store: Path, name: str, dataset: lance.LanceDataset, before: Tabl
     folder = f"{name}.lance"
     files = [f"{folder}/_versions/{2**64 - 1 - dataset.version}.manifest"]
     for fragment in dataset.get_fragments():
-        files += [f"{folder}/data/{file.path}" for file in fragment.data_files()]
-        if fragment.deletion_file():
-            files.append(f"{folder}/{fragment.deletion_file()}")
+        files += _files(name, fragment)
     known = before.files if before is not None else {}
     return Table(
         version=dataset.version,
         files={file: known.get(file) or _sha256(store / file) for file in files},
     )
+
+
+def _files(name: str, fragment: lance.LanceFragment) -> list[str]:
+    """Return the files of a fragment, relative to the store."""
+    folder, deleted = f"{name}.lance", fragment.deletion_file()
+    files = [f"{folder}/data/{file.path}" for file in fragment.data_files()]
+    return [*files, f"{folder}/{deleted}"] if deleted else files
 
 
 def _literal(value: Any) -> str:

@@ -10,8 +10,6 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-import pyarrow as pa
-
 from ris.encoders.encoder import Embedder
 from ris.encoders.named import Identity
 from ris.errors import RisError
@@ -31,6 +29,8 @@ from ris.store.tables import (
     REJECTED,
     SMALL,
     Changes,
+    Fragments,
+    as_table,
     contents_schema,
     explained,
     read_small,
@@ -64,6 +64,8 @@ class Work:
     settings: Settings
     threads: int
     progress: Progress | None = None
+    known: Fragments | None = None
+    """Of the table of pictures, as they were read before."""
 
     def report(self, what: str, done: int, total: int) -> None:
         """Report progress."""
@@ -125,7 +127,7 @@ def remove(work: Work, paths: Iterable[str]) -> Change:
     """
     start = time.perf_counter()
     with _writing(work) as changes:
-        pictures = Pictures.read(changes)
+        pictures = Pictures.read(changes, work.known)
         chosen = set()
         for path in paths:
             found = pictures.at_or_below(path)
@@ -133,10 +135,11 @@ def remove(work: Work, paths: Iterable[str]) -> Change:
                 raise NoSuchPictureError(f"The store has no picture {path}, and none below it.")
             chosen |= found
         pictures.write(changes, gone=chosen, lines=[])
-        left = changes.before.pictures - len(chosen)
+        unchanged = changes.before.pictures - len(chosen)
+        changes.set(pictures=unchanged, stale=changes.before.stale + len(chosen))
         _settle(changes, work)
-        changes.commit(pictures=left, generation=changes.before.generation + 1)
-    return Change(0, 0, 0, len(chosen), left, [], time.perf_counter() - start)
+        changes.commit(generation=changes.before.generation + 1)
+    return Change(0, 0, 0, len(chosen), unchanged, [], time.perf_counter() - start)
 
 
 def fit_again(work: Work) -> Commit:
@@ -152,9 +155,7 @@ def set_columns(store: Path, lines: Mapping[str, Mapping[str, str]]) -> int:
     with locked(store):
         changes = Changes(store, latest(store))
         cells = [(path, *cell) for path, values in lines.items() for cell in values.items()]
-        columns = zip(*cells, strict=True) if cells else ([], [], [])
-        table = pa.table(list(map(list, columns)), schema=COLUMNS_SCHEMA)
-        changes.replace(COLUMNS, table)
+        changes.replace(COLUMNS, as_table(cells, COLUMNS_SCHEMA))
         commit = changes.commit(generation=changes.before.generation + 1)
         paths = read_small(store, commit, PICTURES)["path"].to_pylist()
         return sum(path in lines for path in paths)
@@ -283,7 +284,7 @@ class _Following:
 
     def __init__(self, changes: Changes, work: Work) -> None:
         self._changes, self._work = changes, work
-        self._pictures = Pictures.read(changes)
+        self._pictures = Pictures.read(changes, work.known)
         self._contents = Contents(changes, work.identity, work.embedder)
 
     def place(
