@@ -16,6 +16,8 @@ if TYPE_CHECKING:
         SearchEngine,
     )
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Change",
     "DuplicateGroup",

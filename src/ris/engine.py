@@ -785,12 +785,13 @@ def _approximate(names: Sequence[str]) -> tuple[str, ...]:
     """Return the approximate indexes that are wanted of a store.
 
     Raises:
-        RisError: there is no such one.
+        RisError: there is no such one, or its library is not installed.
     """
-    known = [kind.name for kind in REGISTRY.values() if not kind.index.exact and kind.name != PARTITIONED]
+    known = [kind.name for kind in REGISTRY.values() if not kind.exact and kind.name != PARTITIONED]
     for name in names:
         if name not in known:
             raise RisError(
                 f"{name} is no index that a store can have beside its own; name one of {', '.join(known)}."
             )
+        REGISTRY[name].check_installed()
     return tuple(dict.fromkeys(names))

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from inspect import cleandoc
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from ris import __version__
 from ris.cli.changing import add, build, refit, remove, sync
 from ris.cli.ending import gracefully
 from ris.cli.judging import evaluate
@@ -73,7 +73,7 @@ def _plainly() -> Iterator[None]:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"ris {version('ris')}")
+        print(f"ris {__version__}")
         raise typer.Exit
 
 

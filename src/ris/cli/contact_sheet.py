@@ -3,15 +3,15 @@
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from io import BytesIO
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from ris.artifacts import writing
 from ris.cli.text import plain
+from ris.fonts import sans
 
 CELL, GAP, MARGIN, LINE, HEADING = 200, 12, 24, 18, 40
 """Pixels: side of a picture's square, between squares, around all, height of a line and of a heading."""
@@ -145,17 +145,9 @@ def _write(
     bold: bool = False,
 ) -> None:
     """Write a line that is no longer than `width`; of a longer one, the end is kept."""
-    font, text = _font(size, bold), plain(text)
+    font, text = sans(size, bold=bold), plain(text)
     kept = text
     while font.getlength(kept) > width:
         text = text[1:]
         kept = f"…{text}"
     drawing.text(place, kept, colour, font)
-
-
-@cache
-def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
-    from matplotlib import get_data_path
-
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(Path(get_data_path()) / "fonts/ttf" / name, size)

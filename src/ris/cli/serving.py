@@ -7,6 +7,7 @@ import typer
 
 from ris.cli.output import say, write, write_json
 from ris.cli.parameters import Json, Store
+from ris.extras import require
 
 
 def serve(
@@ -47,6 +48,7 @@ def serve(
       ris serve photos.ris --port 8080
       RIS_TOKEN=... ris serve photos.ris --host 0.0.0.0 --name pictures.example.org
     """
+    require("server", to="serve a store")
     from ris.engine import SearchEngine
     from ris.serve import Settings
     from ris.serve.server import bound, configured

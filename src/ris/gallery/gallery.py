@@ -177,7 +177,7 @@ class Gallery(ABC):
         name, space = self.resolved(index), self.space(index)
         if name == RERANKED:
             assert self.reranked
-        elif not REGISTRY[name].index.exact:
+        elif not REGISTRY[name].exact:
             self.approximate(name)
         assert space.index.count == self.count
 
@@ -240,10 +240,8 @@ class Gallery(ABC):
         if name == RERANKED:
             search = self.reranked.search_many
         else:
-            search = (space.index if REGISTRY[name].index.exact else self.approximate(name)).search
-        complete = (
-            name == RERANKED or REGISTRY[name].index.exact or self.approximate(name).count == self.count
-        )
+            search = (space.index if REGISTRY[name].exact else self.approximate(name)).search
+        complete = name == RERANKED or REGISTRY[name].exact or self.approximate(name).count == self.count
         if not complete or self._live is not None:
             for i, query in enumerate(queries):
                 found = self.nearest(name, query, k)
@@ -279,7 +277,7 @@ class Gallery(ABC):
             left = mask if mask is not None else np.ones(self.count, np.bool_)
             gone = [one for one in np.unique(self.shown[without]) if self._only(int(one), without)]
             return self.reranked.search(query, k, left, np.array(gone, np.int64))
-        if REGISTRY[name].index.exact:
+        if REGISTRY[name].exact:
             distances, contents = space.index.search(query[None], k, mask)
             return distances[0], contents[0]
         allowed = None if mask is None else np.flatnonzero(mask)

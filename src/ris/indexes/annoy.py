@@ -27,7 +27,6 @@ class AnnoyIndex:
     """Compares a query with the vectors that the trees put near it."""
 
     kind: ClassVar[str] = "annoy"
-    exact: ClassVar[bool] = False
     section: ClassVar[type[Section]] = AnnoyParameters
     tunable: ClassVar[tuple[str, ...]] = ("search_k",)
     files: ClassVar[tuple[str, ...]] = ("trees.ann",)

@@ -32,7 +32,6 @@ class ExactIndex:
     """
 
     kind: ClassVar[str] = "exact"
-    exact: ClassVar[bool] = True
     section: ClassVar[type[Section]] = Section
     tunable: ClassVar[tuple[str, ...]] = ()
     files: ClassVar[tuple[str, ...]] = ("vectors.npy",)

@@ -21,8 +21,6 @@ class Index(Described, Protocol):
 
     parameters: Mapping[str, int]
     """What it was built with, see `section`; `tuned` assigns it anew."""
-    exact: ClassVar[bool]
-    """Whether it finds all of the nearest, or most of them."""
     section: ClassVar[type[Section]]
     """Its parameters, whole numbers; `Section` itself where it has none."""
     tunable: ClassVar[tuple[str, ...]]

@@ -43,7 +43,6 @@ class IvfIndex:
     """
 
     kind: ClassVar[str] = "ivf"
-    exact: ClassVar[bool] = False
     section: ClassVar[type[Section]] = IvfParameters
     tunable: ClassVar[tuple[str, ...]] = ("n_probes",)
     files: ClassVar[tuple[str, ...]] = ("centres.npy", "partitions.npy", "vectors.npy")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ris.errors import RisError
+from ris.extras import Extra, require
 
 if TYPE_CHECKING:
     from ris.indexes.index import Index
@@ -35,22 +36,40 @@ class Kind(Searchable):
     """Module and name of the class, `ris.indexes.annoy:AnnoyIndex`."""
     projected: bool
     """Whether it is over the PCA space, not over the encoder's vectors as they are."""
+    exact: bool = False
+    """Whether it finds all of the nearest, or most of them."""
     stage: str | None = None
     """The lab's stage that builds it, and the section of its parameters; None where the lab has it not."""
     defaults: Mapping[str, int] = field(default_factory=dict)
     """Its parameters in a store."""
+    extra: Extra | None = None
+    """What has to be installed for it beside the core."""
 
     @property
     def index(self) -> "type[Index]":
-        """The class."""
+        """The class.
+
+        Raises:
+            RisError: its library is not installed.
+        """
+        self.check_installed()
         module, _, name = self.implementation.partition(":")
         found: type[Index] = getattr(import_module(module), name)
         return found
 
+    def check_installed(self) -> None:
+        """Check that the library behind it is installed.
+
+        Raises:
+            RisError: it is not; it says what to install.
+        """
+        if self.extra:
+            require(self.extra, to=f"search by {self.label}")
+
     @property
     def approximates(self) -> str | None:
         """The exact kind of the same space, which recall is measured against; None for an exact one."""
-        return None if self.index.exact else exact_of(self.projected)
+        return None if self.exact else exact_of(self.projected)
 
 
 _ANNOY = {"n_trees": 100, "search_k": 10_000}
@@ -60,6 +79,7 @@ KINDS = (
         label="KNN",
         note="exact, on all dimensions",
         implementation="ris.indexes.exact:ExactIndex",
+        exact=True,
         projected=False,
         stage="index_knn",
     ),
@@ -68,6 +88,7 @@ KINDS = (
         label="KNN with PCA",
         note="exact, on fewer dimensions",
         implementation="ris.indexes.exact:ExactIndex",
+        exact=True,
         projected=True,
         stage="index_knn",
     ),
@@ -79,6 +100,7 @@ KINDS = (
         projected=False,
         stage="index_annoy",
         defaults=_ANNOY,
+        extra="annoy",
     ),
     Kind(
         name="annoy_pca",
@@ -88,6 +110,7 @@ KINDS = (
         projected=True,
         stage="index_annoy",
         defaults=_ANNOY,
+        extra="annoy",
     ),
     Kind(
         name="ivf_pca",
@@ -114,7 +137,7 @@ else:
 
 def exact_of(projected: bool) -> str:
     """Return the name of the exact kind of a space."""
-    return next(kind.name for kind in KINDS if kind.projected == projected and kind.index.exact)
+    return next(kind.name for kind in KINDS if kind.projected == projected and kind.exact)
 
 
 def approximated(name: str) -> str | None:

@@ -7,6 +7,7 @@ from ris.gallery.settings import Settings
 from ris.gallery.spaces import Space
 from ris.indexes.exact import ExactIndex
 from ris.indexes.projection import Projection
+from ris.indexes.registry import REGISTRY
 from ris.indexes.vectors import Positions, Vectors
 from ris.lab import layout
 from ris.lab.config import Params
@@ -53,7 +54,7 @@ def read_gallery(params: Params, tree: Tree, catalog: Catalog, encoder: str) -> 
         Parts(
             whole=Space(exact[False]),
             projected=Space(exact[True], projection),
-            approximate={name: one for name, one in opened.items() if not one.exact},
+            approximate={name: one for name, one in opened.items() if not REGISTRY[name].exact},
         ),
     )
 

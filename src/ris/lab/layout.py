@@ -26,7 +26,7 @@ ENCODERS = ("finetuned", "pretrained", "both")
 `both` has the vectors of the two others side by side.
 """
 INDEXES: Mapping[str, Kind] = {
-    kind.name: kind for kind in sorted(KINDS, key=lambda kind: not kind.index.exact) if kind.stage
+    kind.name: kind for kind in sorted(KINDS, key=lambda kind: not kind.exact) if kind.stage
 }
 """Every index that is built and judged, by its name; exact ones come first."""
 SHOWN_INDEX = exact_of(projected=True)
@@ -34,7 +34,7 @@ SHOWN_INDEX = exact_of(projected=True)
 SHOWN_INDEXES = tuple(
     kind.name
     for kind in INDEXES.values()
-    if kind.index.exact or kind == next(one for one in INDEXES.values() if one.stage == kind.stage)
+    if kind.exact or kind == next(one for one in INDEXES.values() if one.stage == kind.stage)
 )
 """Those that short tables show: the exact ones, and of the others the first of each stage."""
 RERANKED = registry.RERANKED.name

@@ -172,7 +172,7 @@ def _environment() -> jinja2.Environment:
         "cells": _cells,
         "embedded": _embedded,
     }
-    environment.tests["exact"] = lambda name: name in REGISTRY and REGISTRY[name].index.exact
+    environment.tests["exact"] = lambda name: name in REGISTRY and REGISTRY[name].exact
     return environment
 
 

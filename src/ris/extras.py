@@ -1,0 +1,27 @@
+"""What is installed apart: each extra of the package, and the sentence that names the one that is missing."""
+
+from importlib.util import find_spec
+from typing import Literal
+
+from ris.errors import RisError
+
+Extra = Literal["annoy", "lab", "server"]
+_LIBRARIES: dict[Extra, tuple[str, ...]] = {
+    "annoy": ("annoy",),
+    "lab": ("annoy", "dvc", "hydra", "matplotlib", "optuna", "psutil", "pytorch_lightning", "yaml"),
+    "server": ("fastapi", "prometheus_client", "python_multipart", "uvicorn"),
+}
+
+
+def require(extra: Extra, *, to: str) -> None:
+    """Check that an extra's libraries are installed, without importing them.
+
+    Args:
+        extra: its name in `pip install 'ris[extra]'`.
+        to: what cannot be done without it, after "To".
+
+    Raises:
+        RisError: one is missing.
+    """
+    if any(find_spec(library) is None for library in _LIBRARIES[extra]):
+        raise RisError(f"To {to}, install what it needs: pip install 'ris[{extra}]'.")
