@@ -3,7 +3,7 @@
 Usage: python benchmarks/fingerprints.py [--queries 100] [--crop-resistant] [--output FILE], from a project
 root after `dvc repro`; `pip install -e .[benchmarks]` brings the hashes.
 
-Gallery pictures without a near-copy are edited in the fifteen ways of `ris.copies.edits`, and every
+Gallery pictures without a near-copy are edited in the fifteen ways of `ris.copies.edits.FIFTEEN`, and every
 contestant is asked for every edited picture, all in one run and in an order drawn anew each time. Recall@1
 is the share of them whose original comes first; where the least distance of a hash is that of t pictures
 and the original is one of them, it counts 1/t.
@@ -38,7 +38,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from ris.artifacts import write_json
-from ris.copies.edits import STRENGTHS, apply, generator
+from ris.copies.edits import FIFTEEN, apply, generator
 from ris.encoders.encoder import Encoder
 from ris.encoders.transforms import for_embedding
 from ris.images.decoding import read_image
@@ -158,7 +158,7 @@ def asked(
     """
     rng = np.random.default_rng(SEED)
     shares, milliseconds = (
-        {name: np.zeros((len(positions), len(STRENGTHS))) for name in contestants} for _ in range(2)
+        {name: np.zeros((len(positions), len(FIFTEEN))) for name in contestants} for _ in range(2)
     )
     for i, position in enumerate(tqdm(positions, "queries", disable=None)):
         row = int(catalog.gallery[position])
@@ -166,7 +166,7 @@ def asked(
         original, *fillers = (
             read_image(file, MAX_PIXELS) for file in catalog.files(np.array([row, *others]))
         )
-        for j, edit in enumerate(STRENGTHS):
+        for j, edit in enumerate(FIFTEEN):
             edited, _ = apply(edit, original, generator(edit, row, SEED), others=fillers)
             for name in rng.permutation(list(contestants)):
                 started = time.perf_counter()
@@ -202,10 +202,10 @@ def main() -> None:
     with threadpool_limits(1):
         shares, milliseconds = asked(contestants, catalog, positions)
 
-    print(f"Recall@1: {len(positions)} pictures in {len(STRENGTHS)} edits, {len(files)} in the gallery")
+    print(f"Recall@1: {len(positions)} pictures in {len(FIFTEEN)} edits, {len(files)} in the gallery")
     print(f"Built by {WORKERS} workers; p50 of one query, 1 thread; bytes that are stored\n")
     print(f"{'':<16}" + "".join(f"{name:>10}" for name in contestants))
-    for j, edit in enumerate(STRENGTHS):
+    for j, edit in enumerate(FIFTEEN):
         print(f"{edit:<16}" + "".join(f"{shares[name][:, j].mean():10.3f}" for name in contestants))
     print(f"{'mean':<16}" + "".join(f"{shares[name].mean():10.3f}" for name in contestants))
     built = (
@@ -226,7 +226,7 @@ def main() -> None:
                 "search": {
                     name: {
                         "recall@1": {
-                            "per_edit": dict(zip(STRENGTHS, shares[name].mean(axis=0).tolist(), strict=True)),
+                            "per_edit": dict(zip(FIFTEEN, shares[name].mean(axis=0).tolist(), strict=True)),
                             "mean": shares[name].mean(),
                         },
                         "build_s": one.build_s,

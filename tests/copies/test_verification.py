@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from ris.copies.agreement import evidence
-from ris.copies.edits import STRENGTHS, apply, generator
+from ris.copies.edits import FIFTEEN, apply, generator
 from ris.copies.local_features import describe, mirrored_descriptors
 from ris.copies.verification import outline, verify
 from ris.lab.local_features import CatalogFeatures
@@ -31,7 +31,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, texture: Draw) -> CatalogFea
     return CatalogFeatures.open(folder / "store", "sha256:1")
 
 
-@pytest.mark.parametrize("name", STRENGTHS)
+@pytest.mark.parametrize("name", FIFTEEN)
 def test_an_edited_picture_is_found_where_it_lies(store: CatalogFeatures, texture: Draw, name: str) -> None:
     others = [texture(seed) for seed in (21, 22, 23)]
     edited, matrix = apply(name, texture(TRUE), generator(name, TRUE, 0), None, others)

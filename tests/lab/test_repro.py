@@ -14,7 +14,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from ris.copies.edits import STRENGTHS
+from ris.copies.edits import FIFTEEN
 from ris.engine import SearchEngine
 from ris.lab import config, layout
 from ris.lab.demo import grow
@@ -130,7 +130,7 @@ def test_all_is_made_and_of_the_right_shape(tree: Path) -> None:
     for encoder in same_picture.values():
         for metrics in encoder.values():
             assert metrics["recall@1"]["n"] == 6 * 15
-            assert list(metrics["recall@1"]["per_edit"]) == list(STRENGTHS)
+            assert list(metrics["recall@1"]["per_edit"]) == list(FIFTEEN)
     verified = same_picture["pretrained"]["verified"]["recall@1"]
     assert verified["per_edit"]["caption"] == verified["per_edit"]["colour"] == 1.0
     assert json.loads((tree / "models/same_picture/evidence.json").read_text())["threshold"] >= 0

@@ -23,11 +23,11 @@ class Questions:
 
     @cached_property
     def names(self) -> list[str]:
-        """The edits; no collage where there are not three pictures to fill it up with."""
+        """The edits; none that needs more other pictures than there are outside the gallery."""
         return [
             name
             for name, _ in self.params.same_picture.edits
-            if name != "collage" or len(self.catalog.queries) > 3
+            if edits.EDITS[name].others < len(self.catalog.queries)
         ]
 
     @cached_property
@@ -78,15 +78,15 @@ class Questions:
     def edited(self, name: str, row: int) -> tuple[Image.Image, Matrix]:
         """Edit a picture: what is asked for, and the matrix from the original's pixels to its own.
 
-        A collage is filled up with pictures outside the gallery, without a near-copy and not asked for
+        What it is laid on or beside are pictures outside the gallery, without a near-copy and not asked for
         themselves, where there are such.
         """
-        others = []
-        if name == "collage":
+        others, wanted = [], edits.EDITS[name].others
+        if wanted:
             outside = self.catalog.queries[self.catalog.queries != row]
             strangers = np.setdiff1d(self._single(outside), self.absent)
-            free = strangers if len(strangers) >= 3 else outside
-            chosen = np.random.default_rng([self.params.seed, row]).choice(free, 3, replace=False)
+            free = strangers if len(strangers) >= wanted else outside
+            chosen = np.random.default_rng([self.params.seed, row]).choice(free, wanted, replace=False)
             others = [self.read(int(other)) for other in chosen]
         strength, seed = getattr(self.params.same_picture.edits, name), self.params.seed
         return edits.apply(name, self.read(row), edits.generator(name, row, seed), strength, others)

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Annotation
 from PIL import Image
 
-from ris.copies.edits import STRENGTHS
+from ris.copies.edits import EDITS
 from ris.lab.report import plots
 
 INDEXES = ("knn", "knn_pca", "annoy")
@@ -224,7 +224,7 @@ def test_names() -> None:
 
 
 def test_every_edit_has_a_name_of_its_own() -> None:
-    names = {plots.edit_name(edit) for edit in STRENGTHS}
-    assert len(names) == len(STRENGTHS)
-    assert not names & set(STRENGTHS)
+    names = {plots.edit_name(edit) for edit in EDITS}
+    assert len(names) == len(EDITS)
+    assert not names & set(EDITS)
     assert plots.edit_name("sharpened") == "sharpened"

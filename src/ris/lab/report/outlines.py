@@ -27,7 +27,7 @@ class Answered:
     """One query and its answer."""
 
     edit: str
-    """What was done to the original, one of `ris.copies.edits.STRENGTHS`."""
+    """What was done to the original, one of `ris.copies.edits.EDITS`."""
     query: Image.Image
     """RGB, as asked."""
     original: Image.Image | None

@@ -28,6 +28,7 @@ from matplotlib.ticker import (
 from PIL import Image
 
 from ris.artifacts import writing
+from ris.copies.edits import EDITS
 from ris.indexes.registry import REGISTRY, SEARCHABLE
 
 INK, MUTED, FAINT, PAPER = "#1b1f24", "#667079", "#dfe3e7", "#ffffff"
@@ -97,24 +98,7 @@ def encoder_name(encoder: str) -> str:
 
 def edit_name(edit: str) -> str:
     """How an edit of a picture is called in plots and tables: `crop25` is "cropped to 25%"."""
-    names = {
-        "jpeg10": "JPEG at quality 10",
-        "down64": "64 pixels wide",
-        "crop50": "cropped to 50%",
-        "crop25": "cropped to 25%",
-        "crop12": "cropped to 12%",
-        "rot15": "turned by 15°",
-        "rot90": "turned by 90°",
-        "mirror": "mirrored",
-        "grey_dark": "grey and dark",
-        "blur": "blurred",
-        "noise": "with noise",
-        "caption": "with a caption",
-        "frame": "in a screenshot",
-        "collage": "in a collage",
-        "colour": "in other colours",
-    }
-    return names.get(edit, edit)
+    return EDITS[edit].label if edit in EDITS else edit
 
 
 @styled
