@@ -189,5 +189,5 @@ def test_a_box_of_other_things_is_refused(box: Any) -> None:
 def test_arrays_are_red_first() -> None:
     blue = np.zeros((2, 2, 3), np.uint8)
     blue[..., 2] = 255
-    assert read_query(blue, 100, None, False).getpixel((0, 0)) == (0, 0, 255)
+    assert read_query(blue, 100, None, False).image.getpixel((0, 0)) == (0, 0, 255)
     assert "red first" in sentence(lambda: read_query(blue.astype(np.float32), 100, None, False))

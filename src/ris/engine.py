@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -29,20 +29,21 @@ from ris.encoders.transforms import for_embedding
 from ris.errors import RisError
 from ris.gallery import embedding_map
 from ris.gallery.catalogue import NO_PICTURES, Positions
-from ris.gallery.duplicates import find_duplicates
+from ris.gallery.duplicates import Seen, find_duplicates
 from ris.gallery.gallery import PARTITIONED, RERANKED
 from ris.gallery.search import Prepared, Wanted, check_k, same, similar
 from ris.gallery.settings import Settings
+from ris.images.camera import names_camera
 from ris.images.decoding import read_image
-from ris.images.queries import is_row, part, read_query
+from ris.images.queries import is_row, part, read_file, read_query
 from ris.indexes.registry import REGISTRY
 from ris.indexes.vectors import Rows, Vectors, checked
-from ris.store import writing
+from ris.store import versions, writing
 from ris.store.checking import problems
 from ris.store.columns import read_columns
 from ris.store.commits import is_store, latest
 from ris.store.export import THUMBNAIL, export
-from ris.store.folder import inside
+from ris.store.folder import inside, linked_once
 from ris.store.gallery import StoreGallery
 from ris.store.info import describe_store
 from ris.store.ingest import BATCH, decoded_side
@@ -62,11 +63,14 @@ from ris.types import (
     Hit,
     Info,
     NoSuchPictureError,
+    Opened,
     Picture,
     Progress,
     Query,
     ReadOnlyError,
     Rejected,
+    RemovalError,
+    Version,
 )
 
 __all__ = [
@@ -83,12 +87,15 @@ __all__ = [
     "Hit",
     "Info",
     "NoSuchPictureError",
+    "Opened",
     "Picture",
     "Progress",
     "Query",
     "ReadOnlyError",
     "Rejected",
+    "RemovalError",
     "SearchEngine",
+    "Version",
     "is_store",
 ]
 
@@ -107,6 +114,8 @@ class _Unembedded:
     pixels: Tensor | Vectors
     """(3, crop, crop) uint8 as the network sees it, or (D,) the vector of one of the store's own."""
     features: LocalFeatures | None
+    sha256: bytes | None
+    """Of the file that it is the whole of."""
 
 
 class SearchEngine:
@@ -264,21 +273,30 @@ class SearchEngine:
             chosen.append(inner.relative_to(root).as_posix())
         return self._written(writing.remove(self._work(None), chosen))
 
-    def sync(self, *, progress: Progress | None = None) -> Change:
+    def sync(self, *, allow_removals: bool = False, progress: Progress | None = None) -> Change:
         """Bring the store to what its folder holds now: only new content is embedded.
 
+        Args:
+            allow_removals: take pictures away however many are gone; without it, a folder that lacks more
+                than half of them is taken for a disk that is not mounted, and the store stays as it is.
+            progress: see `Progress`.
+
         Raises:
+            RemovalError: more than half of the pictures are gone.
             RisError: the folder cannot be read.
             BusyError, ReadOnlyError: the store cannot be written now, or ever.
         """
-        return self._written(writing.sync(self._work(progress)))
+        allowed = arguments.flag("allow_removals", allow_removals)
+        return self._written(writing.sync(replace(self._work(progress), allow_removals=allowed)))
 
-    def watch(self, stop: Event | None = None, *, progress: Progress | None = None) -> Iterator[Change]:
+    def watch(
+        self, stop: Event | None = None, *, allow_removals: bool = False, progress: Progress | None = None
+    ) -> Iterator[Change]:
         """Sync now and after every change in the folder, until `stop` is set; yield what was done.
 
         The first is yielded in any case, later ones where they changed the store or met rejected files.
         """
-        yield self.sync(progress=progress)
+        yield self.sync(allow_removals=allow_removals, progress=progress)
         # What changed before the watch began is seen at its first timeout.
         waiting, store = True, self.store.resolve()
         for seen in watchfiles.watch(
@@ -291,7 +309,7 @@ class SearchEngine:
             if not (seen or waiting):
                 continue
             try:
-                change = self.sync(progress=progress)
+                change = self.sync(allow_removals=allow_removals, progress=progress)
             except BusyError:
                 waiting = True
                 continue
@@ -308,6 +326,22 @@ class SearchEngine:
             BusyError, ReadOnlyError: the store cannot be written now, or ever.
         """
         self._written(writing.fit_again(self._work(progress)))
+
+    def versions(self) -> list[Version]:
+        """Return the states of the store that can be restored, the newest first."""
+        return versions.versions(self.store)
+
+    def restore(self, version: int) -> None:
+        """Make one of `versions` the newest: an undo, of which every other one stays.
+
+        Files are not touched; a later `sync` brings the store to the folder again.
+
+        Raises:
+            RisError: that version is not kept.
+            BusyError, ReadOnlyError: the store cannot be written now, or ever.
+        """
+        versions.restore(self.store, arguments.whole("version", version, 1))
+        self.refresh()
 
     def set_columns(self, table: str | Path | pd.DataFrame) -> int:
         """Take a table of the user's own columns in place of any before it, to filter by.
@@ -373,6 +407,7 @@ class SearchEngine:
     ) -> Finding:
         """Find where a very picture is, after whatever edit, or that it is not here.
 
+        A file of the same bytes is the same picture, whatever it shows; all else geometry must prove.
         Slower than `search`: by nine views of the query, and geometry looks at a hundred candidates.
         A row of the store finds others than itself.
 
@@ -382,12 +417,13 @@ class SearchEngine:
         gallery = self._gallery
         check_k(k)
         allowed, own = gallery.catalogue.mask(Filter.checked(where)), _own(gallery, query)
-        image = self.read(query, box)
-        described = self._pool.submit(self._described, gallery, image)
+        opened = self.open_query(query, box)
+        described = self._pool.submit(self._described, gallery, opened.image)
         network = self._networks.queries
-        pixels = [for_embedding(view, network.network) for view in query_views(image)]
+        pixels = [for_embedding(view, network.network) for view in query_views(opened.image)]
         views = self._embedding.embed(network, pixels)
-        return same(gallery, views, Prepared(views[0], described.result(), own), k, allowed)
+        prepared = Prepared(views[0], described.result(), own, opened.sha256)
+        return same(gallery, views, prepared, k, allowed)
 
     def search_many(
         self,
@@ -420,7 +456,7 @@ class SearchEngine:
             vectors = self._vectors([one.pixels for one in batch])
             owns = [_own(gallery, query) for query in queries[len(answers) : len(answers) + len(batch)]]
             prepared = [
-                Prepared(vector, one.features, own)
+                Prepared(vector, one.features, own, one.sha256)
                 for vector, one, own in zip(vectors, batch, owns, strict=True)
             ]
             answers += self._pool.map(answer, prepared)
@@ -450,6 +486,8 @@ class SearchEngine:
     def duplicates(self, *, progress: Progress | None = None) -> list[DuplicateGroup]:
         """Find groups of pictures that are one picture, largest group first; no file is touched.
 
+        Links and hard links to a file of the folder are that file, and are left out.
+
         Raises:
             RisError: the store keeps no local features.
         """
@@ -460,6 +498,7 @@ class SearchEngine:
                 f"{self.store} keeps no local features, so that nothing can be proven; build it with them."
             )
         order = gallery.catalogue.by_path
+        order = order[linked_once(self.folder, gallery.catalogue.paths(order), gallery.shown[order].tolist())]
         pictures, contents = gallery.catalogue.pictures(order), gallery.shown[order]
         return find_duplicates(
             pictures,
@@ -468,7 +507,7 @@ class SearchEngine:
             gallery.hashes,
             lambda one, others: prove(features[one], others, features),
             gallery.threshold.evidence,
-            lambda position: self.image(pictures[position].row),
+            lambda position: self._seen(pictures[position]),
             workers=self._threads,
             progress=progress,
         )
@@ -578,13 +617,21 @@ class SearchEngine:
         Raises:
             RisError: as `search`.
         """
+        return self.open_query(query, box).image
+
+    def open_query(self, query: Query, box: Box | None = None) -> Opened:
+        """Read a query, or a part of it, to search with it several times.
+
+        Raises:
+            RisError: as `search`.
+        """
         settings = self._gallery.settings
         draft = decoded_side(self._gallery.network, settings) if box is None else None
         if is_row(query):
-            image = read_image(self.file(query), settings.max_pixels, draft)
+            opened = read_file(self.file(query), settings.max_pixels, draft)
         else:
-            image = read_query(query, self.max_pixels, draft, self._urls)
-        return part(image, box)
+            opened = read_query(query, self.max_pixels, draft, self._urls)
+        return opened if box is None else Opened(part(opened.image, box), None)
 
     def map(
         self, *, progress: Progress | None = None
@@ -719,6 +766,9 @@ class SearchEngine:
         self.refresh()
         return result
 
+    def _seen(self, picture: Picture) -> Seen:
+        return Seen(self.image(picture.row), names_camera(self.file(picture.row)))
+
     def _places(self, gallery: StoreGallery, progress: Progress | None) -> npt.NDArray[np.float32]:
         """Return the map of a gallery, (n, 2) by position, computed once."""
         mapped, laid_out = self._map
@@ -732,21 +782,25 @@ class SearchEngine:
         own = _own(gallery, query)
         if is_row(query) and box is None:
             unembedded = self._unembedded(gallery, query, prove)
-            return Prepared(self._vectors([unembedded.pixels])[0], unembedded.features, own)
-        image = self.read(query, box)
-        described = self._pool.submit(self._described, gallery, image) if prove else None
-        (vector,) = self._vectors([for_embedding(image, gallery.network)])
-        return Prepared(vector, described.result() if described else None, own)
+            vector = self._vectors([unembedded.pixels])[0]
+            return Prepared(vector, unembedded.features, own, unembedded.sha256)
+        opened = self.open_query(query, box)
+        described = self._pool.submit(self._described, gallery, opened.image) if prove else None
+        (vector,) = self._vectors([for_embedding(opened.image, gallery.network)])
+        return Prepared(vector, described.result() if described else None, own, opened.sha256)
 
     def _unembedded(self, gallery: StoreGallery, query: Query, prove: bool) -> _Unembedded:
         """Read a whole query, in one thread; of its own pictures the store knows all."""
         if is_row(query):
-            content = gallery.shown[gallery.catalogue.position(query)]
+            position = gallery.catalogue.position(query)
+            content = gallery.shown[position]
             known = gallery.features[content] if prove and gallery.features is not None else None
-            return _Unembedded(gallery.vectors(np.array([content]))[0], known)
-        image = self.read(query)
-        described = self._described(gallery, image) if prove else None
-        return _Unembedded(for_embedding(image, gallery.network), described)
+            (picture,) = gallery.catalogue.pictures([position])
+            vector = gallery.vectors(np.array([content]))[0]
+            return _Unembedded(vector, known, bytes.fromhex(picture.sha256))
+        opened = self.open_query(query)
+        described = self._described(gallery, opened.image) if prove else None
+        return _Unembedded(for_embedding(opened.image, gallery.network), described, opened.sha256)
 
     def _vectors(self, prepared: Sequence[Tensor | Vectors]) -> list[Vectors]:
         """Embed what is not embedded yet."""

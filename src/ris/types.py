@@ -13,10 +13,21 @@ from ris import arguments
 from ris.errors import BadQueryError as BadQueryError
 from ris.errors import RisError
 
-Query: TypeAlias = str | Path | bytes | Image.Image | npt.NDArray[np.uint8] | int
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A query that was read."""
+
+    image: Image.Image
+    """RGB and upright."""
+    sha256: bytes | None
+    """Of the file that it is the whole of; None where it is of no file, or a part."""
+
+
+Query: TypeAlias = str | Path | bytes | Image.Image | npt.NDArray[np.uint8] | int | Opened
 """A picture to search with: a file's path, a file's bytes, a PIL image, pixels (h, w, 3) in the order red,
-green, blue (OpenCV's are blue first: give `pixels[..., ::-1]`), the row of one of the store's own, or, where
-URLs were switched on, an address."""
+green, blue (OpenCV's are blue first: give `pixels[..., ::-1]`), the row of one of the store's own, what
+`SearchEngine.open_query` returned, or, where URLs were switched on, an address."""
 Box: TypeAlias = tuple[float, float, float, float]
 """Left, top, right and bottom of a part of a picture, as shares of its width and height, from 0 to 1."""
 Progress: TypeAlias = Callable[[str, int, int], None]
@@ -61,7 +72,8 @@ class Hit:
     distance: float
     """Euclidean, between vectors of length 1: from 0 to 2, in the space of the index that was asked."""
     same_picture: bool | None
-    """Whether geometry proves that it is the query's very picture; None where that was not looked at."""
+    """Whether it is the query's very picture, by its bytes or as geometry proves; None where that was not
+    looked at."""
     inliers: int
     """Points of the two pictures that agree, 0 where none do or that was not looked at."""
     mirrored: bool
@@ -93,10 +105,11 @@ class Finding:
     """The answer to the question where a very picture is."""
 
     here: bool | None
-    """Whether it is in the store; None where the store keeps no local features, so that nothing is proven."""
+    """Whether it is in the store; None where no file has the query's bytes and the store keeps no local
+    features, so that nothing else is proven."""
     hits: list[Hit]
-    """Proven ones first, then by what speaks for them; of those that nothing speaks for, the most promising
-    first. Distances are those of the space in which candidates are searched."""
+    """Files of the same bytes first, then proven ones, then by what speaks for them; of those that nothing
+    speaks for, the most promising first. Distances are those of the space of the candidates."""
     false_positive_rate: float
     """Share of pictures that are not there of which it may be said that they are, as calibrated."""
 
@@ -171,6 +184,16 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Version:
+    """A state of the store that can be restored."""
+
+    number: int
+    written: float | None
+    """When, seconds since 1970; None where that was not noted."""
+    pictures: int
+
+
+@dataclass(frozen=True)
 class DuplicateGroup:
     """Pictures that are one picture, re-encoded, resized, cropped, turned or mirrored."""
 
@@ -236,6 +259,10 @@ class NoSuchPictureError(RisError):
 
 class ReadOnlyError(RisError):
     """The store cannot be written: its folder does not allow it."""
+
+
+class RemovalError(RisError):
+    """A sync would take away most of the pictures at once, and was not allowed to."""
 
 
 class BusyError(RisError):

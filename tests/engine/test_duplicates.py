@@ -2,18 +2,18 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from io import BytesIO
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from ris.copies.local_features import LocalFeatures, decode, describe, encode
 from ris.copies.verification import Verified, verify
 from ris.errors import RisError
 from ris.gallery import duplicates
-from ris.gallery.duplicates import find_duplicates, sharpness, suggestion
+from ris.gallery.duplicates import Seen, find_duplicates, suggestion
 from ris.types import DuplicateGroup, Picture
 
 Draw = Callable[..., Image.Image]
@@ -43,11 +43,11 @@ class Described(list[LocalFeatures]):
         super().__init__(decode(encode(one)) for one in features)
 
 
-def unread(position: int) -> Image.Image:
+def unread(position: int) -> Seen:
     raise AssertionError(f"{position} was read")
 
 
-def gone(position: int) -> Image.Image:
+def gone(position: int) -> Seen:
     raise RisError(f"{position} is gone")
 
 
@@ -138,15 +138,14 @@ def test_edited_pictures_are_grouped_by_geometry(tmp_path: Path, edits: dict[str
         np.array([one.fingerprint for one in features], np.uint64),
         lambda position, others: verify(features[position], others, features),
         5.0,
-        lambda position: Image.open(files[position]).convert("RGB"),
+        lambda position: Seen(Image.open(files[position]).convert("RGB"), camera=False),
         workers=2,
         progress=lambda *what: told.append(what),
     )
     ones, twos = found
     assert [one.path for one in ones.pictures] == [name for name in names if name.startswith("one")]
     assert [one.path for one in twos.pictures] == ["two turned.png", "two.png"]
-    assert ones.keep.path == "one mirrored.png"
-    assert ones.why == "it is the oldest of the 3 largest and sharpest"
+    assert ones.keep.path in ("one.png", "one mirrored.png")
     assert twos.keep.path == "two turned.png"
     assert min(ones.inliers, twos.inliers) > 15
     assert ones.inliers < 400
@@ -238,65 +237,49 @@ def test_threads_do_not_change_the_groups() -> None:
     assert grouped(pictures, rng.normal(size=(60, 4)), links, workers=4) == alone
 
 
-def kept(pictures: list[Picture], images: dict[int, Image.Image] | None = None) -> tuple[int, str]:
-    def read(position: int) -> Image.Image:
-        if images is None or position not in images:
+SAME = np.eye(2, 3)
+EVERY = {(f"content {i}", f"content {j}"): SAME for i in range(4) for j in range(4)}
+
+
+def kept(
+    pictures: list[Picture], images: dict[int, Image.Image], cameras: Sequence[int] = ()
+) -> tuple[int, str]:
+    """What is suggested of pictures that all lie over each other as they are."""
+
+    def read(position: int) -> Seen:
+        if position not in images:
             raise RisError("gone")
-        return images[position]
+        return Seen(images[position], position in cameras)
 
-    return suggestion(pictures, read, range(len(pictures)))
-
-
-def test_the_largest_is_kept_unread() -> None:
-    pictures = [picture(0, width=30, height=10), picture(1, width=20, height=16), picture(2, modified=-9.0)]
-    assert suggestion(pictures, unread, [0, 1, 2]) == (1, "it is the largest, 20 x 16 pixels")
-    assert suggestion(pictures, unread, [0, 2])[0] == 0
-
-
-def test_then_the_sharpest(texture: Draw) -> None:
-    sharp = texture(3, 120, 90)
-    blurred = sharp.filter(ImageFilter.GaussianBlur(2))
-    pictures = [picture(0, width=120, height=90), picture(1, width=90, height=120), picture(2)]
-    assert kept(pictures, {0: blurred, 1: sharp.transpose(Image.Transpose.ROTATE_90)}) == (
-        1,
-        "it is the sharpest of the 2 largest",
-    )
-
-
-def test_a_picture_encoded_anew_is_not_sharper(texture: Draw) -> None:
-    pictures = [picture(0, modified=2.0), picture(1, modified=1.0)]
-    for quality in (25, 40, 60, 75, 90):
-        stream = BytesIO()
-        texture(6).save(stream, "JPEG", quality=quality)
-        assert kept(pictures, {0: Image.open(stream), 1: texture(6)})[0] == 1
+    return suggestion(pictures, read, range(len(pictures)), EVERY)
 
 
 def test_what_cannot_be_read_is_not_kept(texture: Draw) -> None:
-    assert kept([picture(0, modified=-5.0), picture(1)], {1: texture(3)})[0] == 1
-    assert kept([picture(0), picture(1, modified=-5.0)])[0] == 1
+    pictures = [picture(0, modified=-5.0), picture(1)]
+    assert kept(pictures, {1: texture(3)}) == (1, "it can be read")
+    assert kept(pictures[::-1], {})[0] == 1
 
 
-@pytest.mark.parametrize("transpose", Image.Transpose)
-def test_then_the_oldest_where_one_is_the_other_turned(texture: Draw, transpose: Image.Transpose) -> None:
-    upright = texture(4, 1500, 1101)
-    pictures = [picture(0, modified=7.0), picture(1, modified=6.5)]
-    images = {0: upright, 1: upright.transpose(transpose)}
-    assert kept(pictures, images) == (1, "it is the oldest of the 2 largest and sharpest")
+def test_of_equally_good_ones_the_camera_then_the_oldest_then_the_shortest_path(texture: Draw) -> None:
+    same = {0: texture(4), 1: texture(4), 2: texture(4)}
+    pictures = [picture(i, path, modified=7.0) for i, path in enumerate(["a/b.png", "aa.png", "z.png"])]
+    assert kept(pictures, same)[0] == 2
+    assert kept([*pictures[:2], picture(2, modified=8.0)], same)[0] == 1
+    assert kept(pictures, same, cameras=[0]) == (0, "of equally good ones it names its camera")
 
 
-def test_then_the_shortest_path() -> None:
+def test_files_of_the_same_bytes_are_not_read() -> None:
     pictures = [
         picture(i, path, sha256="a") for i, path in enumerate(["a/b.png", "aa.png", "z.png", "y.png"])
     ]
-    why = "its path is the shortest of the 4 largest, sharpest and oldest"
-    assert suggestion(pictures, unread, range(4)) == (3, why)
+    assert suggestion(pictures, unread, range(4), {})[0] == 3
 
 
-def test_sharpness_by_hand_and_at_a_common_size(texture: Draw) -> None:
-    grey = np.random.default_rng(0).integers(0, 256, (40, 50), dtype=np.uint8)
-    wide = np.pad(grey.astype(float), 1, mode="reflect")
-    laplacian = wide[:-2, 1:-1] + wide[2:, 1:-1] + wide[1:-1, :-2] + wide[1:-1, 2:] - 4 * wide[1:-1, 1:-1]
-    assert sharpness(Image.fromarray(grey)) == pytest.approx(laplacian.var())
-    drawn = texture(5, 1024, 512)
-    doubled = drawn.resize((2048, 1024), Image.Resampling.BICUBIC)
-    assert sharpness(doubled) == pytest.approx(sharpness(drawn), rel=0.05)
+def test_the_suggestion_does_not_depend_on_the_order(texture: Draw) -> None:
+    original = texture(6, 400, 300)
+    images = {0: original.convert("L").convert("RGB"), 1: original, 2: original.convert("1").convert("RGB")}
+    for order in permutations(range(3)):
+        pictures = [picture(i, modified=float(i)) for i in range(3)]
+        shuffled = [pictures[i] for i in order]
+        best, _ = kept(shuffled, {place: images[i] for place, i in enumerate(order)})
+        assert shuffled[best].row == 101

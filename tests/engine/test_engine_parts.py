@@ -83,7 +83,7 @@ def test_an_address_is_fetched_only_where_that_is_switched_on(
         return (tmp_path / "a.png").read_bytes()
 
     monkeypatch.setattr(queries, "fetch", fetch)
-    image = read_query("https://example.org/a.png", 10**6, None, urls=True)
+    image = read_query("https://example.org/a.png", 10**6, None, urls=True).image
     assert image.tobytes() == texture(5).tobytes()
     with pytest.raises(RisError, match="cannot be fetched"):
         read_query("HTTP://example.org/bad.png", 10**6, None, urls=True)

@@ -156,6 +156,6 @@ def test_ppm_and_jpeg_2000_have_a_white_of_their_own() -> None:
 
 def test_an_open_picture_and_a_black_one() -> None:
     drawn = samples(12)
-    image = read_query(Image.fromarray(drawn), LIMIT, None, False)
+    image = read_query(Image.fromarray(drawn), LIMIT, None, False).image
     np.testing.assert_array_equal(np.asarray(image), levels(drawn, 4095))
     assert pixels(encoded(np.zeros((4, 4), np.uint16), ".png")).max() == 0

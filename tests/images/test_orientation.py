@@ -122,7 +122,7 @@ def test_pixels_and_size_are_upright(store: str, orientation: int) -> None:
         assert image.size == (SIZE if draft is None or not store.startswith("jpeg") else (80, 48))
         shown = np.asarray(image.resize(SIZE, Image.Resampling.NEAREST), np.int16)
         assert np.abs(shown - UPRIGHT[..., None]).mean() < 6
-    again = read_query(image, LIMIT, None, False)
+    again = read_query(image, LIMIT, None, False).image
     np.testing.assert_array_equal(np.asarray(again), np.asarray(image))
 
 

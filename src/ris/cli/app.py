@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from ris import __version__
-from ris.cli.changing import add, build, refit, remove, sync
+from ris.cli.changing import add, build, refit, remove, restore, sync
 from ris.cli.ending import gracefully
 from ris.cli.judging import evaluate
 from ris.cli.looking import export, info, verify
@@ -18,7 +18,7 @@ from ris.cli.serving import serve
 from ris.cli.text import plain
 
 PANELS: dict[str, Sequence[Callable[..., None]]] = {
-    "Make and change a store": (build, add, remove, sync, refit),
+    "Make and change a store": (build, add, remove, sync, refit, restore),
     "Ask a store": (search, find, duplicates, serve),
     "Look at a store": (info, verify, evaluate, export),
 }

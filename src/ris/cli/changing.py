@@ -1,14 +1,15 @@
-"""The commands that write a store: build, add, remove, sync, refit."""
+"""The commands that write a store: build, add, remove, sync, refit, restore."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ris.cli.looking import as_json, tell
-from ris.cli.output import say, write, write_json
+from ris.cli.output import say, write, write_json, write_table
 from ris.cli.parameters import Json, Store, Threads
 from ris.cli.progress import bars
 from ris.cli.text import count, listed
@@ -153,6 +154,14 @@ def sync(
             show_default=False,
         ),
     ] = None,
+    allow_removals: Annotated[
+        bool,
+        typer.Option(
+            "--allow-removals",
+            help="Take pictures away however many are gone. Without it, a folder that lacks more than half "
+            "of them is taken for a disk that is not mounted.",
+        ),
+    ] = False,
     threads: Threads = None,
     json: Json = False,
 ) -> None:
@@ -172,11 +181,11 @@ def sync(
     with SearchEngine.open(store, threads=threads) as engine:
         if watch:
             say(f"Watching {engine.folder}; Ctrl-C ends it.")
-            for change in engine.watch():
+            for change in engine.watch(allow_removals=allow_removals):
                 _tell_change(change, json)
         else:
             with bars() as progress:
-                change = engine.sync(progress=progress)
+                change = engine.sync(allow_removals=allow_removals, progress=progress)
             _tell_change(change, json)
         if columns:
             say(f"{columns} has a line for {count(engine.set_columns(columns), 'picture')} of the store.")
@@ -199,6 +208,44 @@ def refit(store: Store, json: Json = False) -> None:
             write_json(as_json(engine.info(), engine.rejected()))
         else:
             tell(engine.info(), [])
+
+
+def restore(
+    store: Store,
+    version: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="The version to restore; without it, those kept are listed.", show_default=False
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Undo: make a former version of a store the newest one.
+
+    A store keeps its last hundred commits. No file of the folder is touched, and what is undone is kept as
+    well. `ris sync` brings the store to its folder again.
+
+    [bold]Examples[/bold]
+
+      ris restore photos.ris
+      ris restore photos.ris --version 12
+    """
+    from ris.engine import SearchEngine
+
+    with SearchEngine.open(store) as engine:
+        if version is not None:
+            engine.restore(version)
+            say(f"Version {version} is restored: {count(len(engine), 'picture')}.")
+        kept = engine.versions()
+    if json:
+        write_json([asdict(one) for one in kept])
+    elif version is None:
+        rows = [[f"{one.number}", _moment(one.written), f"{one.pictures:,}"] for one in kept]
+        write_table(["version", "written", "pictures"], rows, numeric=(0, 2))
+
+
+def _moment(seconds: float | None) -> str:
+    return "" if seconds is None else f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M:%S}"
 
 
 def _tell_change(change: "Change", json: bool) -> None:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from ris.cli.contact_sheet import Shown, Strip
-    from ris.engine import DuplicateGroup, Filter, Finding, Hit, Picture, SearchEngine
+    from ris.engine import DuplicateGroup, Filter, Finding, Hit, Opened, Picture, SearchEngine
 
 _TOGETHER = 8
 """Pictures that are searched with at once; their answers come together."""
@@ -222,7 +222,7 @@ class _Report:
         self._list = JsonList() if json else None
         self._strips: list[Strip] = []
 
-    def answer(self, heading: str, query: "Image.Image | int", hits: "Sequence[Hit]", entry: Any) -> None:
+    def answer(self, heading: str, query: "Opened | int", hits: "Sequence[Hit]", entry: Any) -> None:
         """Write one picture's answer, as a JSON entry or for people."""
         from ris.cli.contact_sheet import Strip
         from ris.cli.terminal import show, shows_pictures
@@ -265,7 +265,7 @@ def _check_rows(pictures: "Sequence[str]") -> None:
             raise typer.BadParameter(f"{name} is no row; give `row:` and its number, such as row:12.")
 
 
-def _query(name: str, engine: "SearchEngine", box: Part | None) -> "Image.Image | int | RisError":
+def _query(name: str, engine: "SearchEngine", box: Part | None) -> "Opened | int | RisError":
     """Return what the engine takes for what was given on the command line, or why it takes it for nothing.
 
     A picture is read and cut; of one of the store's own, which is looked at without reading it, only its row
@@ -276,7 +276,7 @@ def _query(name: str, engine: "SearchEngine", box: Part | None) -> "Image.Image 
             return _from_stdin(engine, box)
         kind, _, row = name.partition(":")
         if kind != "row":
-            return engine.read(name, box)
+            return engine.open_query(name, box)
         if box is None:
             engine.picture(int(row))
         else:
@@ -286,7 +286,7 @@ def _query(name: str, engine: "SearchEngine", box: Part | None) -> "Image.Image 
         return error
 
 
-def _from_stdin(engine: "SearchEngine", box: Part | None) -> "Image.Image":
+def _from_stdin(engine: "SearchEngine", box: Part | None) -> "Opened":
     from ris.images.decoding import UnreadableImage
 
     if sys.stdin is None:
@@ -298,18 +298,18 @@ def _from_stdin(engine: "SearchEngine", box: Part | None) -> "Image.Image":
             f"Nothing can be read from stdin ({error}); name a file, or pipe a picture in."
         ) from error
     try:
-        return engine.read(data, box)
+        return engine.open_query(data, box)
     except UnreadableImage as error:
         raise UnreadableImage(error.kind, error.reason, "What came from stdin") from error
 
 
-def _left_to_cut(query: "Image.Image | int", box: Part | None) -> Part | None:
+def _left_to_cut(query: "Opened | int", box: Part | None) -> Part | None:
     """Return the box for a row; a picture that was read is cut already."""
     return box if isinstance(query, int) else None
 
 
 def _hits(
-    queries: "Sequence[Image.Image | int]", engine: "SearchEngine", box: Part | None, options: _Options
+    queries: "Sequence[Opened | int]", engine: "SearchEngine", box: Part | None, options: _Options
 ) -> "Sequence[Sequence[Hit]]":
     if box is None and len(queries) > 1:
         return engine.search_many(queries, **options)
@@ -345,7 +345,7 @@ def _write_hits(hits: "Sequence[Hit]") -> None:
 
 
 def _shown(
-    query: "Image.Image | int", box: Part | None, hits: "Sequence[Hit]", engine: "SearchEngine"
+    query: "Opened | int", box: Part | None, hits: "Sequence[Hit]", engine: "SearchEngine"
 ) -> "list[Shown]":
     """Return the query and its hits as they are shown."""
     from ris.cli.contact_sheet import Shown, shrunk

@@ -1,11 +1,9 @@
 """Groups of pictures that are one picture, and which of each group to keep."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -14,6 +12,7 @@ from ris.copies.grouping import group_ids
 from ris.copies.perceptual_hash import Fingerprints, nearest_hashes
 from ris.copies.verification import Verified
 from ris.errors import RisError
+from ris.gallery.keeping import Matrix, Verdict, better
 from ris.indexes.exact import ExactIndex
 from ris.indexes.ivf import IvfIndex
 from ris.indexes.vectors import Vectors
@@ -25,18 +24,28 @@ Positions: TypeAlias = npt.NDArray[np.int64]
 Verify: TypeAlias = Callable[[int, Sequence[int]], list[Verified]]
 """Looks for a content in others, which are the rows of what it returns; from several threads at once. See
 `ris.copies.verification.verify`."""
-Read: TypeAlias = Callable[[int], Image.Image]
-"""Reads the picture at a position, whole and upright; from several threads at once."""
+Matrices: TypeAlias = Mapping[tuple[str, str], Matrix]
+"""Where two pictures are proven to be one, by their SHA-256: (2, 3) from the one's pixels to the other's."""
+
+
+class Seen(NamedTuple):
+    """A picture, read to be compared."""
+
+    image: Image.Image
+    """Whole, RGB and upright."""
+    camera: bool
+    """Whether its file names the camera that took it."""
+
+
+Read: TypeAlias = Callable[[int], Seen]
+"""Reads the picture at a position; from several threads at once."""
 
 NEAREST = 20
 """Pictures of the nearest vectors that each is compared to, for what was cropped, turned or mirrored."""
 ALIKE = 3
 """Pictures of the nearest fingerprints, likewise, for what was encoded anew, shrunk or blurred."""
-AREA = 2**18
-"""Pixels to which larger pictures are shrunk before their sharpness is compared."""
-AS_SHARP = 0.5
-"""Share of the greatest sharpness from which another counts as equal. Encoding a picture anew leaves 0.5 to
-1.6 of its sharpness, for blocks have edges; a blur of one pixel leaves 0.05."""
+ROUNDS = 3
+"""Times that all of a group are compared with the best so far, at most."""
 EXACT_UP_TO = 20_000
 """Contents of which all pairs are compared; of more, those of the same partitions."""
 PROBES = 16
@@ -70,7 +79,7 @@ def find_duplicates(
         hashes: (m,) of the contents, see `ris.copies.perceptual_hash`.
         verify: see `Verify`.
         threshold: two pictures are one where there is more evidence.
-        read: see `Read`; called only where a group's largest pictures are equally large.
+        read: see `Read`; called for pictures of a group that are not the same bytes.
         workers: threads; their number does not change the result.
         progress: see `Progress`.
 
@@ -82,12 +91,17 @@ def find_duplicates(
     distinct, first, inverse = np.unique(contents, return_index=True, return_inverse=True)
     with worker_threads(workers) as pool:
         partners = _partners(vectors[distinct], hashes[distinct], pool, progress)
-        proven, inliers = _proven(distinct, partners, verify, threshold, pool, progress)
+        proven, inliers, found = _proven(distinct, partners, verify, threshold, pool, progress)
+        sha256s = {
+            content: pictures[place].sha256
+            for content, place in zip(distinct.tolist(), first.tolist(), strict=True)
+        }
+        matrices = _both_ways(sha256s, found)
         proven = first[np.searchsorted(distinct, proven)]
         copies = np.stack([first[inverse], np.arange(len(pictures))], axis=1)
         group_of = group_ids(np.concatenate([copies, proven]), len(pictures))
         groups = [group for group in _members(group_of) if len(group) > 1]
-        suggested = list(pool.map(partial(suggestion, pictures, read), groups))
+        suggested = list(pool.map(lambda group: suggestion(pictures, read, group, matrices), groups))
     weakest_last = np.argsort(-inliers, kind="stable")
     links = group_of[proven[weakest_last, 0]].tolist()
     fewest = dict(zip(links, inliers[weakest_last].tolist(), strict=True))
@@ -102,54 +116,58 @@ def find_duplicates(
     ]
 
 
-def suggestion(pictures: Sequence[Picture], read: Read, group: Sequence[int]) -> tuple[int, str]:
-    """Say which of a group to keep: of the largest the sharpest, of these the oldest, then the shortest path.
+def suggestion(
+    pictures: Sequence[Picture], read: Read, group: Sequence[int], matrices: Matrices
+) -> tuple[int, str]:
+    """Say which of a group to keep: the one that no other has more of the real picture than.
+
+    Of equally good ones it is one that names its camera, then the largest, the oldest, the shortest path.
 
     Args:
         pictures: see `find_duplicates`.
-        read: see `Read`; what cannot be read is not sharp.
+        read: see `Read`; what cannot be read is not kept where another can.
         group: positions, at least one.
+        matrices: see `Matrices`.
 
     Returns:
         A position, and why that one, a clause.
     """
-    areas = [pictures[one].width * pictures[one].height for one in group]
-    largest = [one for one, area in zip(group, areas, strict=True) if area == max(areas)]
-    if len(largest) == 1:
-        picture = pictures[largest[0]]
-        return largest[0], f"it is the largest, {picture.width} x {picture.height} pixels"
-    sharpest = _sharpest(pictures, read, largest)
-    if len(sharpest) == 1:
-        return sharpest[0], f"it is the sharpest of the {len(largest)} largest"
-    first = min(pictures[one].modified for one in sharpest)
-    oldest = [one for one in sharpest if pictures[one].modified == first]
-    if len(oldest) == 1:
-        return oldest[0], f"it is the oldest of the {len(sharpest)} largest and sharpest"
-    shortest = min(oldest, key=lambda one: (len(pictures[one].path), pictures[one].path))
-    return shortest, f"its path is the shortest of the {len(oldest)} largest, sharpest and oldest"
+    ranked: list[int] = []
+    for one in sorted(group, key=lambda one: _preference(pictures[one])):
+        if pictures[one].sha256 not in {pictures[other].sha256 for other in ranked}:
+            ranked.append(one)
+    best, why = ranked[0], "of equally good ones it is the largest, oldest, or of the shortest path"
+    for _ in range(ROUNDS):
+        before = best
+        for other in ranked:
+            matrix = matrices.get((pictures[best].sha256, pictures[other].sha256))
+            verdict = None if matrix is None else _compared(read, best, other, matrix)
+            if verdict is not None:
+                best, why = (best if verdict[0] > 0 else other), verdict[1]
+        if best == before:
+            break
+    return best, why
 
 
-def sharpness(image: Image.Image) -> float:
-    """Return the variance of the Laplacian of a picture's brightness, the picture shrunk to `AREA` pixels."""
-    scale = min(1.0, (AREA / (image.width * image.height)) ** 0.5)
-    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    grey = np.asarray(image.convert("L").resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0))
-    return float(cv2.Laplacian(grey, cv2.CV_64F).var())
+def _preference(picture: Picture) -> tuple[int, float, int, str]:
+    return -picture.width * picture.height, picture.modified, len(picture.path), picture.path
 
 
-def _sharpest(pictures: Sequence[Picture], read: Read, group: Sequence[int]) -> list[int]:
-    """Return those of a group that are as sharp as its sharpest; files of the same bytes are not read."""
-    of_content = {pictures[one].sha256: one for one in group}
-    if len(of_content) == 1:
-        return list(group)
-    rated: dict[str, float] = {}
-    for content, one in of_content.items():
+def _compared(read: Read, one: int, other: int, matrix: Matrix) -> Verdict:
+    """Say which of two pictures to keep; None where neither is better, or neither can be read."""
+    seen: list[Seen | None] = []
+    for position in (one, other):
         try:
-            rated[content] = sharpness(read(one))
+            seen.append(read(position))
         except RisError:
-            rated[content] = 0.0
-    enough = AS_SHARP * max(rated.values())
-    return [one for one in group if rated[pictures[one].sha256] >= enough]
+            seen.append(None)
+    first, second = seen
+    if first is None or second is None:
+        return None if first is second else ((1.0 if second is None else -1.0), "it can be read")
+    verdict = better(np.asarray(first.image), np.asarray(second.image), matrix)
+    if verdict is None and first.camera != second.camera:
+        return (1.0 if first.camera else -1.0), "of equally good ones it names its camera"
+    return verdict
 
 
 def _members(groups: npt.NDArray[np.int32]) -> list[list[int]]:
@@ -189,6 +207,16 @@ def _partners(
     return np.split(partner, np.searchsorted(owner, places[1:]))
 
 
+def _both_ways(sha256s: Mapping[int, str], found: Sequence[tuple[int, Verified]]) -> Matrices:
+    """Return the matrices of proven pairs of contents, and their inverses."""
+    matrices: dict[tuple[str, str], Matrix] = {}
+    for content, proof in found:
+        one, other = sha256s[content], sha256s[proof.row]
+        matrices[one, other] = proof.matrix
+        matrices[other, one] = np.linalg.pinv(np.vstack([proof.matrix, [0, 0, 1]]))[:2]
+    return matrices
+
+
 def _proven(
     distinct: Positions,
     partners: Sequence[Positions],
@@ -196,18 +224,18 @@ def _proven(
     threshold: float,
     pool: ThreadPoolExecutor,
     progress: Progress | None,
-) -> tuple[Positions, Positions]:
-    """Return the pairs (P, 2) of contents that are proven, and of each the points (P,) that agree.
+) -> tuple[Positions, Positions, list[tuple[int, Verified]]]:
+    """Return the proven pairs (P, 2) of contents, of each the points (P,) that agree, and the proofs.
 
     Args:
         distinct: (m,) contents that are compared.
         partners: for each of these those to compare it with, as places among these.
     """
-    pairs: list[tuple[int, int, int]] = []
+    pairs: list[tuple[int, Verified]] = []
     jobs = pool.map(verify, distinct.tolist(), [distinct[places].tolist() for places in partners])
     for done, (position, found) in enumerate(zip(distinct.tolist(), jobs, strict=True), 1):
-        pairs += [(position, one.row, one.inliers) for one in found if one.evidence > threshold]
+        pairs += [(position, one) for one in found if one.evidence > threshold]
         if progress:
             progress("comparing pictures", done, len(distinct))
-    table = np.array(pairs, np.int64).reshape(-1, 3)
-    return table[:, :2], table[:, 2]
+    table = np.array([(one, proof.row, proof.inliers) for one, proof in pairs], np.int64).reshape(-1, 3)
+    return table[:, :2], table[:, 2], pairs

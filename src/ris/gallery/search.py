@@ -8,7 +8,7 @@ import numpy as np
 
 from ris.copies.local_features import LocalFeatures
 from ris.copies.perceptual_hash import nearest
-from ris.copies.verification import Verified, verify
+from ris.copies.verification import Verified, outline, verify
 from ris.copies.views import in_turn, merged
 from ris.gallery.catalogue import NO_PICTURES, Positions
 from ris.gallery.gallery import Found, Gallery
@@ -33,6 +33,8 @@ class Prepared:
     """None where nothing is to be proven."""
     without: Positions = field(default_factory=lambda: NO_PICTURES)
     """(h,) the picture of the gallery that is searched from, if any."""
+    sha256: bytes | None = None
+    """Of the file that the query is the whole of, if any."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class _Kept:
     position: int
     distance: float
     copies: list[int] = field(default_factory=list)
+    same_bytes: bool = False
+    """Whether its file has the query's bytes."""
 
 
 def similar(gallery: Gallery, query: Prepared, allowed: Mask | None, wanted: Wanted) -> list[Hit]:
@@ -71,6 +75,10 @@ def similar(gallery: Gallery, query: Prepared, allowed: Mask | None, wanted: Wan
         else _kept(*nearest_pictures(wanted.k))
     )
     proofs: dict[int, Verified] = {}
+    if wanted.prove:
+        same_bytes = set(_same_bytes(gallery, query, allowed).tolist())
+        for one in kept:
+            one.same_bytes = one.position in same_bytes
     compared = wanted.prove and query.features is not None and gallery.features is not None
     if compared and query.features is not None and gallery.features is not None:
         contents = gallery.shown[[one.position for one in kept]].tolist() if kept else []
@@ -90,26 +98,28 @@ def same(gallery: Gallery, views: Vectors, query: Prepared, k: int, allowed: Mas
     """
     threshold, wanted = gallery.threshold, max(k, gallery.settings.candidates)
     if query.features is None or gallery.features is None:
-        kept = _kept(*gallery.nearest("auto", views[0], k, allowed, query.without))
-        return Finding(
-            None, _hits(gallery, kept, [None] * len(kept), compared=False), threshold.false_positive_rate
-        )
+        near = _kept(*gallery.nearest("auto", views[0], k, allowed, query.without))
+        kept = _first(_same_bytes(gallery, query, allowed), near)[:k]
+        hits = _hits(gallery, kept, [None] * len(kept), compared=False)
+        return Finding(any(one.same_bytes for one in kept) or None, hits, threshold.false_positive_rate)
     distances, positions = _candidates(gallery, views, query, wanted, allowed)
     enough = gallery.settings.enough_evidence
     contents = gallery.shown[positions]
     unique = list(dict.fromkeys(contents.tolist()))
     proofs = {one.row: one for one in verify(query.features, unique, gallery.features, enough)}
     place = {content: number for number, content in enumerate(proofs)}
-    order = sorted(range(len(positions)), key=lambda i: place.get(int(contents[i]), len(place)))[:k]
+    order = sorted(range(len(positions)), key=lambda i: place.get(int(contents[i]), len(place)))
     complete = not any(one.evidence >= enough for one in proofs.values())
-    kept = [_Kept(int(positions[i]), float(distances[i])) for i in order]
-    found = [proofs.get(int(contents[i])) for i in order]
+    near = _kept(distances[order], positions[order])
+    kept = _first(_same_bytes(gallery, query, allowed), near)[:k]
+    found = [proofs.get(int(gallery.shown[one.position])) for one in kept]
     hits = [
         hit
         for one, proof in zip(kept, found, strict=True)
         for hit in _hits(gallery, [one], [proof], compared=complete or proof is not None)
     ]
-    here = any(one.evidence > threshold.evidence for one in proofs.values())
+    proven = any(one.evidence > threshold.evidence for one in proofs.values())
+    here = proven or any(one.same_bytes for one in kept)
     return Finding(here, hits, threshold.false_positive_rate)
 
 
@@ -172,6 +182,22 @@ def _kept(distances: Vectors, positions: Positions) -> list[_Kept]:
     return [_Kept(*one) for one in zip(positions.tolist(), distances.tolist(), strict=True)]
 
 
+def _same_bytes(gallery: Gallery, query: Prepared, allowed: Mask | None) -> Positions:
+    """Return the pictures (j,) that count and whose files have the query's bytes, other than itself."""
+    if query.sha256 is None:
+        return NO_PICTURES
+    positions = gallery.catalogue.with_sha256(query.sha256)
+    positions = positions[~np.isin(positions, query.without)]
+    return positions if allowed is None else positions[allowed[positions]]
+
+
+def _first(same_bytes: Positions, near: Sequence[_Kept]) -> list[_Kept]:
+    """Put the pictures of the query's bytes (j,) before all others."""
+    known = set(same_bytes.tolist())
+    first = [_Kept(position, 0.0, same_bytes=True) for position in same_bytes.tolist()]
+    return first + [one for one in near if one.position not in known]
+
+
 def _hits(
     gallery: Gallery, kept: Sequence[_Kept], proofs: Sequence[Verified | None], compared: bool
 ) -> list[Hit]:
@@ -181,15 +207,18 @@ def _hits(
     )
     hits = []
     for one, proof in zip(kept, proofs, strict=True):
+        picture = next(pictures)
         proven = proof is not None and proof.evidence > gallery.threshold.evidence
         corners = proof.outline.tolist() if proof is not None and proven else None
+        if one.same_bytes:
+            corners = outline(np.eye(2, 3), (picture.width, picture.height)).tolist()
         hits.append(
             Hit(
-                picture=next(pictures),
+                picture=picture,
                 distance=one.distance,
-                same_picture=proven if compared else None,
+                same_picture=one.same_bytes or (proven if compared else None),
                 inliers=0 if proof is None else proof.inliers,
-                mirrored=proof is not None and proof.mirrored,
+                mirrored=not one.same_bytes and proof is not None and proof.mirrored,
                 outline=None if corners is None else [(x, y) for x, y in corners],
                 copies=[next(pictures) for _ in one.copies],
             )

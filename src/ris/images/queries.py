@@ -1,5 +1,6 @@
 """A query, in whatever form it comes, as the picture that is searched with."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeGuard
@@ -10,15 +11,15 @@ from PIL import Image, ImageOps
 from ris.arguments import number
 from ris.images.decoding import UnreadableImage, read_image, to_rgb
 from ris.images.fetching import fetch
-from ris.types import BadQueryError, Box, Query
+from ris.types import BadQueryError, Box, Opened, Query
 
 MAX_BYTES = 50_000_000
 SECONDS = 20.0
 """Of what is fetched from the web."""
 
 
-def read_query(query: Query, max_pixels: int, draft: int | None, urls: bool) -> Image.Image:
-    """Return a query as a picture, RGB and upright.
+def read_query(query: Query, max_pixels: int, draft: int | None, urls: bool) -> Opened:
+    """Return a query as a picture, RGB and upright, and which file it is.
 
     Args:
         query: see `ris.types.Query`.
@@ -31,15 +32,17 @@ def read_query(query: Query, max_pixels: int, draft: int | None, urls: bool) -> 
         BadQueryError: it is of another type, or an address where none is allowed.
         RisError: it cannot be fetched.
     """
+    if isinstance(query, Opened):
+        return query
     if isinstance(query, Image.Image):
-        return _upright(query, max_pixels)
+        return Opened(_upright(query, max_pixels), None)
     if isinstance(query, np.ndarray):
         if query.dtype != np.uint8 or query.ndim != 3 or query.shape[2] != 3 or 0 in query.shape:
             raise BadQueryError(
                 f"The query is an array of {query.dtype} {query.shape}; "
                 "give uint8 pixels (height, width, 3), red first."
             )
-        return _upright(Image.fromarray(query), max_pixels)
+        return Opened(_upright(Image.fromarray(query), max_pixels), None)
     if isinstance(query, str) and query.lower().startswith(("http://", "https://")):
         if not urls:
             raise BadQueryError(
@@ -52,10 +55,28 @@ def read_query(query: Query, max_pixels: int, draft: int | None, urls: bool) -> 
         raise BadQueryError(
             f"A query is a file, bytes, a picture, pixels or a row, not {type(query).__name__}."
         )
+    return read_file(query, max_pixels, draft)
+
+
+def read_file(file: Path | bytes, max_pixels: int, draft: int | None) -> Opened:
+    """Read a picture file and its SHA-256 in one; see `read_image`.
+
+    Raises:
+        UnreadableImage: it is no picture.
+        BadQueryError: no file can have such a name.
+    """
     try:
-        return read_image(query, max_pixels, draft)
+        data = file if isinstance(file, bytes) else file.read_bytes()
+    except OSError as error:
+        reason = f"the file cannot be read ({error.strerror})"
+        raise UnreadableImage("unreadable", reason, str(file)) from error
     except ValueError as error:  # a null byte in the name
         raise BadQueryError("The query's name is no name of a file.") from error
+    try:
+        return Opened(read_image(data, max_pixels, draft), hashlib.sha256(data).digest())
+    except UnreadableImage as error:
+        name = "This file" if isinstance(file, bytes) else str(file)
+        raise UnreadableImage(error.kind, error.reason, name) from error
 
 
 def is_row(query: object) -> TypeGuard[int]:

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from ris.engine import BusyError, NoSuchPictureError, ReadOnlyError
+from ris.engine import BusyError, NoSuchPictureError, ReadOnlyError, RemovalError
 from ris.errors import RisError
 from ris.images.decoding import UnreadableImage
 
@@ -71,7 +71,7 @@ def status_of(error: RisError) -> int:
             return 422
         case ReadOnlyError():
             return 403
-        case BusyError():
+        case BusyError() | RemovalError():
             return 409
     return 400
 

@@ -29,6 +29,11 @@ FolderName = Annotated[
     ),
 ]
 
+AllowRemovals = Annotated[
+    bool,
+    Query(description="Also where more than half of the pictures are gone, which is refused without it."),
+]
+
 
 def router(service: Service) -> APIRouter:
     """Return the routes that write."""
@@ -89,8 +94,8 @@ def router(service: Service) -> APIRouter:
         return Changed.of(await service.writes.run(lambda: engine.remove([path])))
 
     @routes.post("/sync", summary="Follow the folder")
-    async def sync() -> Changed:
+    async def sync(allow_removals: AllowRemovals = False) -> Changed:
         """Bring the store to what its folder holds now."""
-        return Changed.of(await service.writes.run(engine.sync))
+        return Changed.of(await service.writes.run(lambda: engine.sync(allow_removals=allow_removals)))
 
     return routes

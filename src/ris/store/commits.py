@@ -100,6 +100,8 @@ class Commit(Section):
     space: SpaceNote | None = None
     unread: int | None = None
     """Files that a build has still to read; None when it has ended."""
+    written: float | None = None
+    """When, seconds since 1970."""
 
 
 def latest(store: Path) -> Commit:
@@ -170,9 +172,9 @@ def write_commit(store: Path, commit: Commit) -> None:
         _file(store, number).unlink(missing_ok=True)
 
 
-def oldest(store: Path) -> Commit:
-    """Read the oldest commit that is kept."""
-    return read_commit(store, _numbers(store)[0])
+def kept(store: Path) -> list[Commit]:
+    """Read all commits that are kept, the oldest first."""
+    return [read_commit(store, number) for number in _numbers(store)]
 
 
 def is_store(path: Path) -> bool:
@@ -181,13 +183,20 @@ def is_store(path: Path) -> bool:
 
 
 @contextmanager
-def locked(store: Path) -> Iterator[None]:
+def locked(store: Path, new: bool = False) -> Iterator[None]:
     """Hold the writer's lock, which ends with the process at the latest.
 
+    Args:
+        store: its folder.
+        new: whether the folder may hold no store yet.
+
     Raises:
+        RisError: there is no store.
         BusyError: another one holds it.
         ReadOnlyError: it cannot be made.
     """
+    if not new:
+        latest(store)
     lock = FileLock(store / LOCK)
     try:
         lock.acquire(timeout=PATIENCE)

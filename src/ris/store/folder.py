@@ -2,7 +2,9 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,6 +62,31 @@ def inside(root: Path, path: str) -> Path | None:
         return file if file.is_relative_to(root.resolve()) and file.is_file() else None
     except (OSError, ValueError):
         return None
+
+
+def linked_once(root: Path, paths: Sequence[str], contents: Sequence[int]) -> list[int]:
+    """Return the places of paths without those that are links to the file of another one.
+
+    Of several names of one file it is one that is no symbolic link, and of these the shortest.
+
+    Args:
+        root: the folder of pictures.
+        paths: relative to it.
+        contents: what each shows; names of one file show the same.
+    """
+    shown = Counter(contents)
+    chosen: dict[object, int] = {}
+    for place in sorted(range(len(paths)), key=lambda place: (len(paths[place]), paths[place])):
+        own: object = place
+        if shown[contents[place]] > 1:
+            file = root / paths[place]
+            with suppress(OSError, ValueError):
+                status = file.stat()
+                own = status.st_dev, status.st_ino
+                if own in chosen and (root / paths[chosen[own]]).is_symlink() and not file.is_symlink():
+                    chosen[own] = place
+        chosen.setdefault(own, place)
+    return sorted(chosen.values())
 
 
 def _below(

@@ -14,7 +14,7 @@ from ris.errors import RisError
 from ris.gallery.settings import Settings
 from ris.indexes.registry import REGISTRY
 from ris.indexes.vectors import Vectors
-from ris.store.commits import SpaceNote, oldest
+from ris.store.commits import SpaceNote, kept
 from ris.store.contents import projected_lines
 from ris.store.gallery import built_for, index_folder
 from ris.store.recall import measure_recall
@@ -49,7 +49,7 @@ def wants_refit(changes: Changes) -> bool:
 def refit(changes: Changes, settings: Settings, report: Progress) -> None:
     """Fit the spaces to the contents of a store, and project them all, for the next commit."""
     former = changes.value("space")
-    version = 1 if former is None else former.version + 1
+    version = 1 + max(_fitted(changes), default=0)
     dataset = changes.dataset(CONTENTS)
     count = dataset.count_rows()
     report("fitting the spaces", 0, count)
@@ -105,21 +105,25 @@ def compact(changes: Changes, only_where_it_pays: bool = False) -> bool:
 
 def clean(changes: Changes) -> None:
     """Delete versions and files of a store that no kept commit names."""
-    first = oldest(changes.store)
-    for name, table in first.tables.items():
+    commits = kept(changes.store)
+    for name in {name for commit in commits for name in commit.tables}:
         with explained(changes.store):
             dataset = lance.dataset(uri(changes.store, name))
-            former = [one["version"] for one in dataset.versions() if one["version"] < table.version]
+            named = min(commit.tables[name].version for commit in commits if name in commit.tables)
+            former = [one["version"] for one in dataset.versions() if one["version"] < named]
             if former:
                 dataset.cleanup_old_versions(older_than=timedelta(0), versions=former)
-    version = 0 if first.space is None else first.space.version
-    for number in range(version - 1, 0, -1):
-        table_folder = changes.store / f"{projected(number)}.lance"
-        if not table_folder.exists():
-            break
-        shutil.rmtree(table_folder, ignore_errors=True)
+    for number in _fitted(changes) - {commit.space.version for commit in commits if commit.space}:
+        shutil.rmtree(changes.store / f"{projected(number)}.lance", ignore_errors=True)
         shutil.rmtree(index_folder(changes.store, number, "").parent, ignore_errors=True)
-        (changes.store / FOLDER / f"{number}.safetensors").unlink(missing_ok=True)
+        (changes.store / space_file(number)).unlink(missing_ok=True)
+
+
+def _fitted(changes: Changes) -> set[int]:
+    """Return the versions of the spaces that lie in a store."""
+    return {
+        int(file.stem) for file in (changes.store / FOLDER).glob("*.safetensors") if file.stem.isdecimal()
+    }
 
 
 def _built(changes: Changes, settings: Settings, version: int, report: Progress) -> dict[str, str]:

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import re
+import time
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -287,7 +288,13 @@ class Changes:
             for name, dataset in self._open.items():
                 tables[name] = _described(self.store, name, dataset, tables.get(name))
         commit = self.before.model_copy(
-            update={**self._set, **changes, "tables": tables, "number": self.before.number + 1}
+            update={
+                **self._set,
+                **changes,
+                "tables": tables,
+                "number": self.before.number + 1,
+                "written": time.time(),
+            }
         )
         with explained(self.store):
             write_commit(self.store, commit)

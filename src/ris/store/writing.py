@@ -36,11 +36,21 @@ from ris.store.tables import (
     read_small,
 )
 from ris.threads import in_order, worker_threads
-from ris.types import Change, DamagedError, NoSuchPictureError, Progress, ReadOnlyError, Rejected
+from ris.types import (
+    Change,
+    DamagedError,
+    NoSuchPictureError,
+    Progress,
+    ReadOnlyError,
+    Rejected,
+    RemovalError,
+)
 
 UNSURE = 2_000_000_000
 """Nanoseconds: a file that was changed so shortly before it was read may have been changed right after, too,
 without another time of change to show for it, and is read again."""
+REMOVED_AT_ONCE = 0.5
+"""Share of the pictures that a sync takes away without being allowed to, at most."""
 COMMITTED = 512
 """Files of a build between two commits: what a kill makes it read again, at most."""
 CLEANED = 20
@@ -66,6 +76,8 @@ class Work:
     progress: Progress | None = None
     known: Fragments | None = None
     """Of the table of pictures, as they were read before."""
+    allow_removals: bool = False
+    """See `SearchEngine.sync`."""
 
     def report(self, what: str, done: int, total: int) -> None:
         """Report progress."""
@@ -89,7 +101,7 @@ def build(work: Work, weights: bytes | None) -> Change:
     start = time.perf_counter()
     made = _make_folder(work)
     try:
-        with locked(work.store):
+        with locked(work.store, new=True):
             commit = _built(work, weights)
     except BaseException:
         if made and not commits.is_store(work.store):
@@ -102,6 +114,7 @@ def sync(work: Work) -> Change:
     """Bring a store to what its folder holds.
 
     Raises:
+        RemovalError: most of it is gone, and that is not allowed.
         RisError: the folder cannot be read; or as `_writing`.
     """
     with _writing(work) as changes:
@@ -305,6 +318,8 @@ class _Following:
         placing = Placing.of(
             self._pictures, readings, rejected, self._contents, everything, self._changes.value("rows")
         )
+        if not self._work.allow_removals:
+            _check_removals(self._work.root, placing)
         placing.write(self._changes)
         return placing
 
@@ -322,6 +337,20 @@ class _Following:
                     contents.write()
                     self._changes.commit()
         contents.write()
+
+
+def _check_removals(root: Path, placing: Placing) -> None:
+    """Refuse to take away most of a store at once.
+
+    Raises:
+        RemovalError: it would.
+    """
+    _, _, _, removed = placing.counts
+    if removed > REMOVED_AT_ONCE * placing.before:
+        raise RemovalError(
+            f"{root} lacks {removed:,} of {placing.before:,} pictures, as where a disk is not mounted; bring "
+            "them back, or allow it (`ris sync --allow-removals`)."
+        )
 
 
 def _settle(changes: Changes, work: Work) -> None:
