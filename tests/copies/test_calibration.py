@@ -11,7 +11,9 @@ from ris.copies.calibration import (
     Calibration,
     calibrate,
     can_calibrate,
+    can_tell,
     choose_threshold,
+    different,
     halves,
     performance,
 )
@@ -38,10 +40,27 @@ def test_the_threshold_is_the_lowest_score_that_keeps_the_rate(seed: int, levels
 def test_the_rate_needs_enough_negatives() -> None:
     given = answers(0)
     few = given[np.arange(600) < 60]
-    with pytest.raises(RisError, match=r"A false-positive rate of 0.01 cannot be told from \d+ queries"):
+    with pytest.raises(
+        RisError, match=r"A false-positive rate of 0.01 cannot be told from \d+ different pictures"
+    ):
         choose_threshold(few, 0.01)
-    with pytest.raises(RisError, match="from 0 queries"):
+    with pytest.raises(RisError, match="from 0 different pictures"):
         choose_threshold(given[given.present], 0.5)
+
+
+def test_a_picture_under_fifteen_edits_is_one() -> None:
+    """35 strangers in 525 queries, 18 of them on one half: one of them is 5.6 %, and 1 % cannot be told."""
+    rng = np.random.default_rng(0)
+    strangers = 100 + np.repeat(np.arange(35), 15)
+    scores = np.concatenate([np.full(300, 9.0), rng.exponential(1.0, 35).repeat(15)])
+    present = np.arange(825) < 300
+    given = Answers(scores, present, present, np.concatenate([np.arange(300) % 20, strangers]))
+    assert different(given.groups[~given.present]) == 35
+    assert can_calibrate(given, 0.06, seed=0)
+    assert not can_calibrate(given, 0.05, seed=0)
+    with pytest.raises(RisError, match=r"0\.02 cannot be told from 35 different pictures"):
+        choose_threshold(given, 0.02)
+    assert [can_tell(0.01, count) for count in (0, 18, 99, 100)] == [False, False, False, True]
 
 
 def test_exactly_a_hundred_negatives_allow_one_at_one_per_cent() -> None:

@@ -78,7 +78,11 @@ def test_no_near_copy_is_asked_for_and_the_absent_are_not_in_the_gallery(questio
     assert set(questions.absent.ravel()) == set(range(22, 30))  # another four after each edit
     assert questions.asked[:5] == [("mirror", row) for row in questions.present]
     assert questions.asked[10:14] == [("mirror", row) for row in questions.absent[0]]
-    assert questions.is_present.tolist() == [True] * 10 + [False] * 8
+    assert questions.is_present.tolist() == [True] * 10 + [False] * 12
+    assert questions.asked[-4:] == [("unedited", row) for row in questions.absent[2]]
+    as_it_is, matrix = questions.edited("unedited", 22)
+    assert np.array_equal(as_it_is, questions.read(22))
+    assert np.array_equal(matrix, np.eye(2, 3))
     again = Questions(questions.params, questions.catalog)
     assert again.asked == questions.asked
 
@@ -99,7 +103,7 @@ def test_a_collage_shows_nothing_else_of_the_gallery(questions: Questions) -> No
 
 
 def test_a_collage_is_filled_up_with_pictures_without_a_near_copy(params: Params, tree: Tree) -> None:
-    few = params.model_copy(update={"same_picture": params.same_picture.model_copy(update={"absent": 2})})
+    few = params.model_copy(update={"same_picture": params.same_picture.model_copy(update={"absent": 1})})
     questions = Questions(few, Catalog.read(tree))
     for row in questions.present:
         collage = np.asarray(questions.edited("collage", int(row))[0]).astype(int)
@@ -135,15 +139,15 @@ def test_calibration_reports_the_half_that_it_was_not_chosen_on(questions: Quest
     assert told["mean"] == told["per_edit"]["mirror"] == told["per_edit"]["collage"] == 1.0
     assert 0 < told["n"] < 10
     assert told["n"] + calibration.chosen.recall.n == 10
-    assert told["n_absent"] + calibration.chosen.false_positive_rate.n == 8
+    assert told["n_absent"] + calibration.chosen.false_positive_rate.n == 12
 
 
 def test_an_answer_is_correct_where_the_best_is_the_original(questions: Questions) -> None:
     rows = questions.rows
-    found = Found([np.array([row, 2]) if row % 2 else np.array([], np.int64) for row in rows], [0.5] * 18)
+    found = Found([np.array([row, 2]) if row % 2 else np.array([], np.int64) for row in rows], [0.5] * 22)
     answers = answers_by_distance(questions, found)
-    assert answers.scores.tolist() == [-0.5] * 18
-    assert answers.correct.tolist() == [bool(row % 2) for row in rows[:10]] + [False] * 8
+    assert answers.scores.tolist() == [-0.5] * 22
+    assert answers.correct.tolist() == [bool(row % 2) for row in rows[:10]] + [False] * 12
     wrong = answers_by_evidence(questions, [[proof(1, 40)] for _ in rows])
     assert not wrong.correct.any()
 

@@ -30,7 +30,7 @@ class Answers:
     correct: Booleans
     """(n,) whether the best gallery picture is that original; False where it is not present."""
     groups: Groups
-    """(n,) the near-copy group of the picture that the query was made of."""
+    """(n,) the near-duplicate group of the picture that the query was made of."""
 
     def __getitem__(self, chosen: Booleans) -> "Answers":
         """Return the answers to some of the queries."""
@@ -123,7 +123,7 @@ def calibrate(
         seed: of the halves and of the bootstrap.
 
     Raises:
-        RisError: a half holds no query whose original is absent, or too few to tell so small a rate.
+        RisError: a half holds too few different pictures whose original is absent, see `can_tell`.
     """
     first = halves(answers, seed)
     threshold = choose_threshold(answers[first], false_positive_rate)
@@ -153,25 +153,40 @@ def halves(answers: Answers, seed: int) -> Booleans:
 def can_calibrate(answers: Answers, false_positive_rate: float, seed: int) -> bool:
     """Whether one half can tell the rate, and the other has queries of both kinds to report on."""
     first = halves(answers, seed)
-    absent = int(np.count_nonzero(first & ~answers.present))
+    strangers = different(answers.groups[first & ~answers.present])
     reported = answers.present[~first]
-    return _allowed(false_positive_rate, absent) >= 1 and bool(reported.any()) and not reported.all()
+    return can_tell(false_positive_rate, strangers) and bool(reported.any()) and not reported.all()
+
+
+def different(groups: Groups) -> int:
+    """Count the different pictures that queries are made of: a picture under fifteen edits is one."""
+    return len(np.unique(groups))
+
+
+def can_tell(rate: float, strangers: int) -> bool:
+    """Whether a false-positive rate can be told from so many different pictures: one of them is that share.
+
+    With fewer, the quantile that the threshold stands for lies beyond the greatest score, and no sample says
+    where (Hyndman and Fan 1996, "Sample Quantiles in Statistical Packages"). How far the rate is known from
+    so many, `ris.metrics.intervals.exact_interval` tells.
+    """
+    return _allowed(rate, strangers) >= 1
 
 
 def choose_threshold(answers: Answers, false_positive_rate: float) -> float:
     """Return the lowest of the absent queries' scores above which at most the stated share of them lies.
 
     Raises:
-        RisError: there are too few absent queries for one of them to be that share.
+        RisError: they are made of too few different pictures, see `can_tell`.
     """
-    absent = np.sort(answers.scores[~answers.present])[::-1]
-    allowed = _allowed(false_positive_rate, len(absent))
-    if allowed < 1:
+    strangers = different(answers.groups[~answers.present])
+    if not can_tell(false_positive_rate, strangers):
         raise RisError(
-            f"A false-positive rate of {false_positive_rate:g} cannot be told from {len(absent)} queries "
-            "whose original is not in the gallery; ask more of them, or state a higher rate."
+            f"A false-positive rate of {false_positive_rate:g} cannot be told from {strangers} different "
+            "pictures whose original is not in the gallery; ask more of them, or state a higher rate."
         )
-    return float(absent[allowed])
+    absent = np.sort(answers.scores[~answers.present])[::-1]
+    return float(absent[_allowed(false_positive_rate, len(absent))])
 
 
 def _allowed(false_positive_rate: float, absent: int) -> int:

@@ -13,6 +13,9 @@ from ris.images.decoding import read_image
 from ris.lab.config import Params
 from ris.lab.inputs import Catalog, Integers
 
+UNEDITED = "unedited"
+"""What stands for an edit where a stranger is asked for as it is."""
+
 
 @dataclass(frozen=True)
 class Questions:
@@ -38,10 +41,10 @@ class Questions:
 
     @cached_property
     def absent(self) -> Integers:
-        """(edits, m) rows outside the gallery: other ones after each edit, as long as there are any."""
+        """(edits + 1, m) rows outside the gallery, the last unedited: others each time, while they last."""
         single = self._single(self.catalog.queries)
         count = min(self.params.same_picture.absent, len(single))
-        return np.resize(single, (len(self.names), count))
+        return np.resize(single, (len(self.names) + 1, count))
 
     def _single(self, rows: Integers) -> Integers:
         """Those of the rows without a near-copy, in random order."""
@@ -51,9 +54,13 @@ class Questions:
 
     @cached_property
     def asked(self) -> list[tuple[str, int]]:
-        """Every edit and row: by edit those that are present, then by edit those that are absent."""
+        """Every edit and row: by edit those present, then by edit those absent, then these unedited."""
         here = [(name, int(row)) for name in self.names for row in self.present]
-        away = [(name, int(row)) for name, rows in zip(self.names, self.absent, strict=True) for row in rows]
+        away = [
+            (name, int(row))
+            for name, rows in zip([*self.names, UNEDITED], self.absent, strict=True)
+            for row in rows
+        ]
         return here + away
 
     @property
@@ -81,6 +88,8 @@ class Questions:
         What it is laid on or beside are pictures outside the gallery, without a near-copy and not asked for
         themselves, where there are such.
         """
+        if name == UNEDITED:
+            return self.read(row), edits.unmoved()
         others, wanted = [], edits.EDITS[name].others
         if wanted:
             outside = self.catalog.queries[self.catalog.queries != row]

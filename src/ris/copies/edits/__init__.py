@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ris.copies.edits import bent, covered, cut, recoded, redrawn
-from ris.copies.edits.edit import Edit, Edited, Images, Matrix
+from ris.copies.edits.edit import Edit, Edited, Images, Matrix, unmoved
 from ris.errors import RisError
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "apply",
     "generator",
     "group_of",
+    "unmoved",
 ]
 
 GROUPS: Mapping[str, Mapping[str, Edit]] = MappingProxyType(
