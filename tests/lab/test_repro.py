@@ -90,6 +90,10 @@ def overrides(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         "same_picture.queries=6",
         "same_picture.absent=4",
         "same_picture.false_positive_rate=0.1",
+        "same_picture.store.photographs=8",
+        "same_picture.store.instances=1",
+        "same_picture.store.edits=[crop50,caption]",
+        "same_picture.store.families=[plain]",
         "same_picture.local_features.gallery=100",
         "evaluate.bootstrap=50",
         "evaluate.k=[1,5]",
@@ -127,6 +131,9 @@ def test_all_is_made_and_of_the_right_shape(tree: Path) -> None:
     assert set(same_picture["finetuned"]) == set(layout.INDEXES)
     several = {"whitened", "regions", "views", "fingerprint", "candidates", "verified"}
     assert set(same_picture["pretrained"]) == {*layout.INDEXES, *several}
+    store = same_picture.pop("store")
+    assert list(store["per_edit"]) == list(store["per_edit_n"]) == ["crop50", "caption"]
+    assert list(store["strangers"]) == list(store["strangers_ci95"]) == ["plain"]
     for encoder in same_picture.values():
         for metrics in encoder.values():
             assert metrics["recall@1"]["n"] == 6 * 15

@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
-from ris.metrics.intervals import Summary, recall_summary, retrieval_summary, summarise_all
+from ris.metrics.intervals import Summary, exact_interval, recall_summary, retrieval_summary, summarise_all
 
 
 def summarise(values: NDArray[np.float64], labels: NDArray[np.int64], n_resamples: int, seed: int) -> Summary:
@@ -105,3 +106,15 @@ def test_recall_summary_against_a_plain_bootstrap() -> None:
     rng = np.random.default_rng(5)
     means = [hits[:, rng.integers(40, size=40)].mean() for _ in range(4000)]
     np.testing.assert_allclose(summary["mean_ci95"], np.quantile(means, [0.025, 0.975]), atol=0.01)
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 24), (1, 35), (12, 24), (24, 24), (3, 1000)])
+def test_the_exact_interval_is_scipys_own(hits: int, n: int) -> None:
+    expected = binomtest(hits, n).proportion_ci(0.95, "exact")
+    assert exact_interval(hits, n) == pytest.approx((expected.low, expected.high), abs=1e-6)
+
+
+def test_no_share_has_no_interval() -> None:
+    for hits, n in ((0, 0), (3, 2), (-1, 5)):
+        with pytest.raises(ValueError, match="is no share"):
+            exact_interval(hits, n)

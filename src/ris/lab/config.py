@@ -15,10 +15,12 @@ from pydantic import (
     ValidatorFunctionWrapHandler,
     WrapValidator,
     create_model,
+    field_validator,
     model_validator,
 )
 
 from ris.config import Backbone, Checksum, Positive, Reranking, Section, Side
+from ris.copies.edits import EDITS
 from ris.errors import RisError
 from ris.indexes.registry import Kind
 from ris.lab import layout
@@ -216,6 +218,27 @@ class Edits(Section):
     colour: Annotated[float, Field(ge=0, le=1)]
 
 
+class StoreQuestions(Section):
+    """What is asked of a store that `ris build` makes of gallery pictures and of members of families."""
+
+    photographs: Positive
+    """Gallery pictures in the store, at most."""
+    instances: Positive
+    """Pictures asked for after each edit, and strangers of each family."""
+    edits: tuple[str, ...]
+    """At their reported strengths, see `ris.copies.edits`."""
+    families: tuple[str, ...]
+    """See `ris.lab.families`."""
+
+    @field_validator("edits")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in names if name not in EDITS]
+        if unknown:
+            raise ValueError(f"there is no edit {unknown[0]}; there are {', '.join(EDITS)}")
+        return names
+
+
 class SamePicture(Section):
     """The question where a very picture is, after an edit, or that it is not here."""
 
@@ -244,6 +267,7 @@ class SamePicture(Section):
     false_positive_rate: Share
     """Share of pictures that are not here, of which it may be answered that they are."""
     edits: Edits
+    store: StoreQuestions
     workers: Positive
     """Threads that edit, describe and verify; their number does not change the result."""
 

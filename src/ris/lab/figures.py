@@ -92,6 +92,7 @@ def unseen_class(found: Mapping[str, Any]) -> str:
 
 def same_picture(found: Mapping[str, Any], cost: Mapping[str, Any]) -> str:
     """Where is this very picture, or is it not here."""
+    found = {encoder: one for encoder, one in found.items() if encoder != "store"}
     own = next((of_encoder for of_encoder in found.values() if "verified" in of_encoder), None)
     if own is None:
         return "Not asked in this run.\n"

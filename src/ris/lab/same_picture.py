@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ris.config import Network
-from ris.copies.calibration import Answers, Calibration, calibrate, can_calibrate, halves
+from ris.copies.calibration import Answers, Calibration, calibrate, can_calibrate, different, halves
 from ris.copies.local_features import LocalFeatures, describe
 from ris.copies.threshold import Threshold
 from ris.copies.verification import Matrix, Verified, verify
@@ -405,6 +405,7 @@ def calibrated(
         "threshold": calibration.threshold,
         "stated_false_positive_rate": rate,
         "n_absent": told.false_positive_rate.n,
+        "n_strangers": different(answers.groups[~halves(answers, params.seed) & ~answers.present]),
     }
 
 

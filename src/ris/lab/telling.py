@@ -134,6 +134,7 @@ def told(
         same_class=metrics,
         unseen_class=questions.get("unseen_class", {}),
         same_picture=questions.get("same_picture", {}),
+        same_picture_store=read_json(tree.read(layout.SAME_PICTURE_STORE)),
         same_picture_cost=costs.get("same_picture", {}),
         proofs=_proofs(params, tree),
         unseen_classes=params.unseen.classes,

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
 import numpy as np
+from scipy.stats import beta
 
 from ris.metrics.retrieval import Floats, Integers, capped_queries
 
@@ -117,3 +118,19 @@ def recall_summary(
         "per_edit": per_edit,
         "n": int(hits.size),
     }
+
+
+def exact_interval(hits: int, n: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share of n independent things, exact for any n (Clopper & Pearson 1934).
+
+    Where none of n was hit, its upper end is about 3.7 / n; the one-sided bound is the "rule of three", 3 / n
+    (Hanley & Lippman-Hand 1983, "If nothing goes wrong, is everything all right?").
+
+    Raises:
+        ValueError: n is 0, or there are more hits than that.
+    """
+    if not 0 <= hits <= n or n == 0:
+        raise ValueError(f"{hits} of {n} is no share")
+    low = 0.0 if hits == 0 else float(beta.ppf(0.025, hits, n - hits + 1))
+    high = 1.0 if hits == n else float(beta.ppf(0.975, hits + 1, n - hits))
+    return round(low, DECIMALS), round(high, DECIMALS)

@@ -121,6 +121,7 @@ def context(tmp_path: Path) -> Context:
         unseen_class={},
         unseen_classes=0,
         same_picture={},
+        same_picture_store={},
         same_picture_cost={},
         proofs=[],
         capped={"precision@10": 37},
@@ -215,6 +216,29 @@ class Page(HTMLParser):
 
 def values(page: Page, tag: str, name: str) -> list[str]:
     return [value for one, attribute, value in page.attributes if (one, attribute) == (tag, name)]
+
+
+def test_a_store_is_told_by_group_of_edits_and_by_family(context: Context) -> None:
+    shares = {"per_edit": {"crop50": 0.917, "print": 0.25}, "strangers": {"bar_charts": 0.042, "plain": 0.0}}
+    store = {
+        **shares,
+        **{f"{name}_n": dict.fromkeys(values, 24) for name, values in shares.items()},
+        **{f"{name}_ci95": dict.fromkeys(values, (0.1, 0.9)) for name, values in shares.items()},
+        **{"mean": 0.583, "mean_ci95": [0.5, 0.7], "n": 48, "pictures": 1500, "chosen_on": ["crop50"]},
+        **{"mean_of_others": 0.25, "strangers_mean": 0.021, "strangers_mean_of_others": 0.0},
+    }
+    asked = dataclasses.replace(
+        context,
+        same_picture={"pretrained": {"verified": {"recall@1": found(0.9)}}},
+        same_picture_store=store,
+    )
+    text = " ".join(re.sub(r"<[^>]+>", " ", render(asked)).split())
+    assert "a store of 1,500 pictures" in text
+    assert "Cut cropped to 50% 0.917 0.100 to 0.900 24 chose" in text
+    assert "Bent photograph of a print 0.250 0.100 to 0.900 24 reports" in text
+    assert "bar charts 0.042 0.100 to 0.900 24 reports" in text
+    assert "Redrawn" not in text
+    assert "In a store" not in render(context)
 
 
 def test_the_page_loads_nothing_and_runs_nothing(context: Context) -> None:

@@ -12,6 +12,7 @@ import jinja2
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
+from ris.copies.edits import GROUPS
 from ris.errors import RisError
 from ris.indexes.registry import REGISTRY
 from ris.lab.report.plots import edit_name, encoder_name, index_name
@@ -89,6 +90,8 @@ class Context:
     same_picture: Mapping[str, Any]
     """Encoder, index or way of searching, metric, then `mean`, `mean_ci95`, `per_edit` and `n`, as in
     metrics.json; with a calibrated answer also `recall_at_fpr...`. Or empty."""
+    same_picture_store: Mapping[str, Any]
+    """Of a store, see `ris.lab.store_questions.StoreFigures`; or empty."""
     same_picture_cost: Mapping[str, float]
     """Of a verified search: `p50_ms`, `p95_ms`, `queries`, `threads`, `local_features_bytes_per_picture`,
     `region_rows`; or empty."""
@@ -142,6 +145,7 @@ def render(context: Context) -> str:
             shown_k=_k(shown),
             gallery=context.data.split["train"] + context.data.split["validation"],
             listed_a_kind=REJECTED_SHOWN,
+            edit_groups=GROUPS,
             by_edit=_by_edit(context.same_picture),
             calibrated=_calibrated(context.same_picture),
             main_metrics=list(dict.fromkeys([precisions[0], shown, "mAP@R", *nearest_ann])),
@@ -169,11 +173,16 @@ def _environment() -> jinja2.Environment:
         "index_name": index_name,
         "encoder_name": encoder_name,
         "edit_name": edit_name,
+        "family_name": _family_name,
         "cells": _cells,
         "embedded": _embedded,
     }
     environment.tests["exact"] = lambda name: name in REGISTRY and REGISTRY[name].exact
     return environment
+
+
+def _family_name(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _by_edit(same_picture: Mapping[str, Any]) -> dict[str, Mapping[str, float | None]]:

@@ -31,7 +31,9 @@ def evaluate(params: Params, tree: Tree) -> None:
     questions: dict[str, Any] = {"same_class": metrics}
     questions |= {"unseen_class": unseen} if unseen else {}
     questions |= {"same_picture": same_picture} if same_picture else {}
-    write_json(tree.write(layout.METRICS), questions)
+    in_store = read_json(tree.read(layout.SAME_PICTURE_STORE))
+    asked_store = {"same_picture": {**same_picture, "store": in_store}} if in_store else {}
+    write_json(tree.write(layout.METRICS), questions | asked_store)
     lists = write_lists(params, tree, catalog, question, judged)
 
     costs = measure_costs(params, tree, catalog)

@@ -1,5 +1,7 @@
 """same_picture: where is this very picture, after an edit, or is it not here; and the answer's threshold."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
@@ -15,6 +17,7 @@ from ris.lab.report.plots import recall_per_edit, save, score_distributions
 from ris.lab.runner import run
 from ris.lab.same_picture import ask, made_for, measure
 from ris.lab.same_picture_model import write_model
+from ris.lab.store_questions import ask_store, of_catalog
 
 
 def same_picture(params: Params, tree: Tree) -> dict[str, Any]:
@@ -34,11 +37,15 @@ def same_picture(params: Params, tree: Tree) -> dict[str, Any]:
         save(recall_per_edit(result.before_and_after), fresh / "recall.png")
         save(score_distributions(result.scores), fresh / "scores.png")
         draw_proofs(questions, result, table, fresh)
+    with TemporaryDirectory() as scratch:
+        figures = ask_store(of_catalog(params, catalog), Path(scratch))
+    write_json(tree.write(layout.SAME_PICTURE_STORE), figures.model_dump())
     return {"picture_to_answer": measure(questions, tree)}
 
 
 def _nothing(tree: Tree) -> dict[str, Any]:
     write_json(tree.write(layout.SAME_PICTURE), {})
+    write_json(tree.write(layout.SAME_PICTURE_STORE), {})
     write_table(tree.write(layout.SAME_PICTURE_QUERIES), pd.DataFrame({"edit": []}))
     for folder in (layout.SAME_PICTURE_MODEL, layout.SAME_PICTURE_PICTURES):
         with writing(tree.write(folder)) as fresh:
