@@ -54,6 +54,7 @@ NOT_RUN: dict[str, list[str]] = {
         "python -m ris.lab.tuning",
         "python -m ris.lab.training_sweep",
     ],
+    "docs/how-to/assistant.md": ["pip install 'ris[mcp]'"],
     "docs/how-to/encoder.md": [
         "pip install 'ris[backbones]'",
         "ris build photos photos-mine.ris --encoder models/encoder",

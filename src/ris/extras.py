@@ -5,10 +5,11 @@ from typing import Literal
 
 from ris.errors import RisError
 
-Extra = Literal["annoy", "lab", "server"]
+Extra = Literal["annoy", "lab", "mcp", "server"]
 _LIBRARIES: dict[Extra, tuple[str, ...]] = {
     "annoy": ("annoy",),
     "lab": ("annoy", "dvc", "hydra", "matplotlib", "optuna", "psutil", "pytorch_lightning", "yaml"),
+    "mcp": ("mcp",),
     "server": ("fastapi", "prometheus_client", "python_multipart", "uvicorn"),
 }
 

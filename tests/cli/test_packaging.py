@@ -28,7 +28,7 @@ sys.argv[0] = "ris"
 """
 MISSING = {
     *("annoy", "dvc", "hydra", "matplotlib", "omegaconf", "optuna", "psutil", "pytorch_lightning"),
-    *("fastapi", "prometheus_client", "python_multipart", "starlette", "uvicorn"),
+    *("fastapi", "mcp", "prometheus_client", "python_multipart", "starlette", "uvicorn"),
 }
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 

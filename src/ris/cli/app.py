@@ -14,12 +14,12 @@ from ris.cli.ending import gracefully
 from ris.cli.judging import evaluate
 from ris.cli.looking import export, info, verify
 from ris.cli.searching import duplicates, find, search
-from ris.cli.serving import serve
+from ris.cli.serving import mcp, serve
 from ris.cli.text import plain
 
 PANELS: dict[str, Sequence[Callable[..., None]]] = {
     "Make and change a store": (build, add, remove, sync, refit, restore),
-    "Ask a store": (search, find, duplicates, serve),
+    "Ask a store": (search, find, duplicates, serve, mcp),
     "Look at a store": (info, verify, evaluate, export),
 }
 
@@ -45,7 +45,8 @@ EPILOGUE = """
   2  wrong usage
   3  from find alone: a picture is not here
 
-What a command finds goes to stdout, everything else to stderr. Every command takes --json and --help.
+What a command finds goes to stdout, everything else to stderr.
+Every command takes --help, and each but mcp --json.
 """
 
 

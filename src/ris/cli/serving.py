@@ -1,4 +1,4 @@
-"""The command that serves a store in the browser: serve."""
+"""The commands that serve a store: serve in the browser, mcp to assistants."""
 
 import sys
 from typing import Annotated
@@ -67,3 +67,32 @@ def serve(
             say("Ctrl-C ends it.")
         sys.stdout.flush()
         configured(engine, settings).run([listener])
+
+
+def mcp(
+    store: Store,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="RIS_TOKEN",
+            help="What the tool that syncs the store needs; without it nothing can be changed.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Serve a store to an assistant, by the Model Context Protocol.
+
+    It speaks on stdin and stdout, so the assistant starts it itself. Its tools search, find, list
+    duplicates and show a picture; none deletes a file.
+
+    [bold]Examples[/bold]
+
+      ris mcp photos.ris
+      RIS_TOKEN=... ris mcp photos.ris
+    """
+    require("mcp", to="serve a store to assistants")
+    from ris.engine import SearchEngine
+    from ris.mcp import server
+
+    with SearchEngine.open(store) as engine:
+        server(engine, token or None).run()
