@@ -21,9 +21,12 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode, v2
 
 from ris.config import Network
-from ris.encoders.backbone import create, fetch_weights, pretrained_state
-from ris.encoders.encoder import Encoder, Pictures, has_bf16
-from ris.encoders.transforms import standardise
+from ris.encoders.backbone import create, pretrained_state
+from ris.encoders.encoder import Encoder
+from ris.encoders.pytorch import has_bf16, standardise
+from ris.encoders.transforms import for_embedding
+from ris.encoders.weights import fetch_weights
+from ris.images.decoding import read_image
 from ris.lab import config
 from ris.lab.compose import composed
 
@@ -70,8 +73,7 @@ def main() -> None:
 
     found = sorted(path for path in options.folder.rglob("*.jpg"))
     files = [found[i] for i in np.random.default_rng(0).permutation(len(found))[: options.count]]
-    pictures = Pictures(files[:BATCH], network, max_pixels=2**31)
-    ready = torch.cat([pictures[row] for row in range(len(pictures))])
+    ready = np.stack([for_embedding(read_image(file, 2**31), network) for file in files[:BATCH]])
 
     def bare() -> int:
         for _ in range(0, len(files), BATCH):

@@ -64,7 +64,7 @@ def files(folder: Path, count: int) -> Iterator[tuple[str, os.stat_result]]:
 
 def made(home: Path, count: int) -> Path:
     """Make a folder and its store, or return those that were made before."""
-    identity, _, _ = choose(None)
+    identity, _ = choose(None)
     store, folder = home / "store", home / "photos"
     if commits.is_store(store):
         return store

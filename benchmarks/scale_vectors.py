@@ -1,5 +1,6 @@
 """Vectors for benchmarks of large sizes: real ones, and as many as are asked for that lie around them."""
 
+import os
 import tarfile
 import zipfile
 from collections.abc import Iterator
@@ -9,10 +10,9 @@ from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from ris.artifacts import read_array, write_array
-from ris.encoders.named import choose
+from ris.encoders.named import choose, restore
 from ris.encoders.transforms import for_embedding
 from ris.images.decoding import UnreadableImage, read_image
 from ris.indexes.exact import ExactIndex
@@ -30,7 +30,6 @@ BETWEEN = 10
 NEAR = 20
 """Neighbours that the intrinsic dimension is estimated from."""
 _PIXELS = 50_000_000
-_BATCH = 32
 _AT_ONCE = 100_000
 
 
@@ -101,7 +100,8 @@ def around_real(scratch: Path, archive: Path | None, pictures: int) -> Around:
 
 def embedded(contents: Iterator[bytes]) -> Vectors:
     """Embed pictures with the default encoder: (n, 1280)."""
-    identity, embedder, _ = choose(None)
+    identity, _ = choose(None)
+    embedder = restore(identity, None, os.cpu_count() or 1)
     ready = []
     for content in contents:
         try:
@@ -109,7 +109,7 @@ def embedded(contents: Iterator[bytes]) -> Vectors:
         except UnreadableImage:
             continue
         ready.append(for_embedding(image, identity.network))
-    return np.concatenate([embedder.embed(batch) for batch in torch.split(torch.stack(ready), _BATCH)])
+    return embedder.embed(np.stack(ready))
 
 
 def intrinsic_dimension(vectors: Vectors) -> float:

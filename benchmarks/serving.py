@@ -26,14 +26,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ris.artifacts import write_json
 from ris.config import Network
-from ris.encoders.named import choose
-from ris.encoders.networks import EmbeddingThreads, of_store
-from ris.encoders.transforms import for_embedding
+from ris.encoders.named import choose, restore
+from ris.encoders.transforms import Pixels, for_embedding
 from ris.engine import SearchEngine
 from ris.indexes.vectors import Vectors
 from ris.serve import Settings
@@ -128,23 +125,13 @@ def pictures(engine: SearchEngine) -> list[bytes]:
     return encoded
 
 
-def prepared(engine: SearchEngine, queries: list[bytes], network: Network) -> list[Tensor]:
+def prepared(engine: SearchEngine, queries: list[bytes], network: Network) -> list[Pixels]:
     """Return queries as the network sees them, in batches (b, 3, crop, crop) uint8."""
-    pixels = torch.stack([for_embedding(engine.read(query), network) for query in queries])
-    return [batch for batch in torch.split(pixels, BATCH) if len(batch) == BATCH]
+    pixels = np.stack([for_embedding(engine.read(query), network) for query in queries])
+    return [pixels[start : start + BATCH] for start in range(0, len(pixels) - BATCH + 1, BATCH)]
 
 
-@contextmanager
-def query_threads(count: int) -> Iterator[EmbeddingThreads]:
-    """Run threads that embed queries, as an engine does, while the block runs."""
-    threads = EmbeddingThreads(count)
-    try:
-        yield threads
-    finally:
-        threads.shutdown()
-
-
-def bare(embed: Callable[[Tensor], Vectors], batches: list[Tensor]) -> float:
+def bare(embed: Callable[[Pixels], Vectors], batches: list[Pixels]) -> float:
     """Return the pictures that are embedded in a second."""
     embed(batches[0])
     started, done = time.perf_counter(), 0
@@ -196,19 +183,12 @@ def together(port: int, path: str, bodies: list[bytes], clients: int, seconds: f
 def measured(store: Path, clients: int, seconds: float) -> dict[str, Any]:
     """Measure all of it, one after the other."""
     results: dict[str, Any] = {}
-    cores = os.cpu_count() or 1
-    with SearchEngine.open(store) as engine, server(store) as port, query_threads(cores) as threads:
+    with SearchEngine.open(store) as engine, server(store) as port:
         queries = pictures(engine)
         bodies = [form(query) for query in queries]
-        identity, embedder, _ = choose(engine.info().encoder)
+        identity, _ = choose(engine.info().encoder)
+        embedder = restore(identity, None, os.cpu_count() or 1)
         batches = prepared(engine, queries, identity.network)
-        network = threads.traced(of_store(embedder)).queries
-        enough_for_all = [torch.cat(batches)[: cores * BATCH]]
-
-        def bare_rates() -> tuple[float, float]:
-            queried = bare(lambda pixels: threads.embed(network, pixels), enough_for_all)
-            return bare(embedder.embed, batches), queried
-
         for name, path in ASKED.items():
             in_python(engine, queries[:5], name)
             python = in_python(engine, queries, name)
@@ -217,21 +197,20 @@ def measured(store: Path, clients: int, seconds: float) -> dict[str, Any]:
                 started = time.perf_counter()
                 assert ask(connection, "POST", path, body) == 200
                 alone.append(time.perf_counter() - started)
-            rates, answers, took = [bare_rates()], Answers([], 0), 0.0
+            rates, answers, took = [bare(embedder.embed, batches)], Answers([], 0), 0.0
             for _ in range(SLICES):
                 started = time.perf_counter()
                 some = together(port, path, bodies, clients, seconds / SLICES)
                 took += time.perf_counter() - started
                 answers = Answers(answers.seconds + some.seconds, answers.errors + some.errors)
-                rates.append(bare_rates())
-            served, (stored, queried) = len(answers.seconds) / took, np.mean(rates, axis=0).tolist()
+                rates.append(bare(embedder.embed, batches))
+            served, embedded = len(answers.seconds) / took, float(np.mean(rates))
             results[name] = {
                 "python_p50_ms": 1000 * float(np.median(python)),
                 "alone_p50_ms": 1000 * float(np.median(alone[5:])),
-                "bare_pictures_per_second": stored,
-                "bare_queries_per_second": queried,
+                "bare_pictures_per_second": embedded,
                 "searches_per_second": served,
-                "share_of_bare": served / stored,
+                "share_of_bare": served / embedded,
                 **{f"p{q}_ms": 1000 * float(np.percentile(answers.seconds, q)) for q in (50, 99)},
                 "errors": answers.errors,
                 "searches": len(answers.seconds),
@@ -252,13 +231,13 @@ def main() -> None:
     results = measured(options.store, options.clients, options.seconds)
     print(f"{options.clients} clients at once for {options.seconds:g} s each; latency in milliseconds\n")
     print(
-        f"{'':<26}{'Python p50':>11}{'alone p50':>11}{'bare /s':>9}{'query form /s':>15}{'served /s':>11}"
+        f"{'':<26}{'Python p50':>11}{'alone p50':>11}{'bare /s':>9}{'served /s':>11}"
         f"{'of bare':>9}{'p50':>8}{'p99':>8}{'errors':>8}"
     )
     for name, one in results.items():
         print(
             f"{name:<26}{one['python_p50_ms']:11.1f}{one['alone_p50_ms']:11.1f}"
-            f"{one['bare_pictures_per_second']:9.1f}{one['bare_queries_per_second']:15.1f}"
+            f"{one['bare_pictures_per_second']:9.1f}"
             f"{one['searches_per_second']:11.1f}{one['share_of_bare']:9.2f}"
             f"{one['p50_ms']:8.0f}{one['p99_ms']:8.0f}{one['errors']:8.0f}"
         )

@@ -33,7 +33,7 @@ from PIL import Image
 from ris.artifacts import write_json
 from ris.encoders.backbone import create
 from ris.encoders.encoder import Encoder
-from ris.encoders.named import choose
+from ris.encoders.named import choose, restore
 from ris.encoders.transforms import for_embedding
 from ris.engine import INDEXES, SearchEngine
 
@@ -82,7 +82,8 @@ def latencies(store: Path) -> dict[str, dict[str, float]]:
     rng = np.random.default_rng(0)
     with SearchEngine.open(store) as engine:
         rows = rng.choice([picture.row for picture in engine.pictures()], QUERIES).tolist()
-        identity, embedder, _ = choose(engine.info().encoder)
+        identity, _ = choose(engine.info().encoder)
+        embedder = restore(identity, None)
         ready = {row: for_embedding(engine.image(row), identity.network)[None] for row in rows}
         contestants: dict[str, Callable[[int], object]] = {
             "network alone": lambda row: embedder.embed(ready[row]),
@@ -107,7 +108,7 @@ def openings(store: Path) -> dict[str, float]:
         encoder = engine.info().encoder
     network, opened = [], []
     for _ in range(OPENINGS):
-        network.append(timed(lambda: choose(encoder))[0])
+        network.append(timed(lambda: restore(*choose(encoder)))[0])
         seconds, engine = timed(lambda: SearchEngine.open(store))
         opened.append(seconds)
         engine.close()
@@ -132,10 +133,11 @@ def small_encoder(folder: Path) -> None:
 
 def memory_of_network(encoder: Path, count: int) -> int:
     """Return the bytes of this process once it holds a network, and as many vectors as there are pictures."""
-    identity, embedder, _ = choose(encoder)
+    identity, weights = choose(encoder)
+    embedder = restore(identity, weights)
     vectors = np.ones((count, identity.network.dimension), np.float32)
     for _ in range(3):
-        embedder.embed(torch.zeros(9, 3, SMALL, SMALL, dtype=torch.uint8))
+        embedder.embed(np.zeros((9, 3, SMALL, SMALL), np.uint8))
     assert len(vectors)
     return int(psutil.Process().memory_info().rss)
 

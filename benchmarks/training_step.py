@@ -3,7 +3,7 @@
 Usage: python benchmarks/training_step.py [--model tf_efficientnet_lite0] [--size 160] [--output FILE]
 
 Random weights and pixels, batches of 64, in bf16 where the processor computes in it. Both take turns, first
-with the C library's allocator as it is, then with memory kept (`ris.encoders.allocator`).
+with the C library's allocator as it is, then with memory kept (`ris.lab.allocator`).
 """
 
 import argparse
@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ris.artifacts import write_json
-from ris.encoders.allocator import reuse_memory
-from ris.encoders.encoder import has_bf16
+from ris.encoders.pytorch import has_bf16
+from ris.lab.allocator import reuse_memory
 from ris.lab.depthwise import quickened
 
 BATCH, CLASSES, ROUNDS = 64, 101, 6

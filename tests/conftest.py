@@ -20,6 +20,15 @@ from ris.lab.runner import Stage, run
 CONF = Path(__file__).parents[1] / "conf"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache of the tests' own."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("RIS_CACHE", str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def backbone() -> Callable[[str], Backbone]:
     """Read conf/backbone/NAME.yaml."""

@@ -17,15 +17,14 @@ import numpy.typing as npt
 import pandas as pd
 import watchfiles
 from PIL import Image
-from torch import Tensor
 
 from ris import arguments
 from ris.copies.local_features import LocalFeatures, describe
 from ris.copies.verification import verify as prove
 from ris.copies.views import query_views
+from ris.encoders.embedder import Device, Embedder
 from ris.encoders.named import choose, restore
-from ris.encoders.networks import EmbeddingThreads, Networks, of_store
-from ris.encoders.transforms import for_embedding
+from ris.encoders.transforms import Pixels, for_embedding
 from ris.errors import RisError
 from ris.gallery import embedding_map
 from ris.gallery.catalogue import NO_PICTURES, Positions
@@ -36,6 +35,7 @@ from ris.gallery.settings import Settings
 from ris.images.camera import names_camera
 from ris.images.decoding import read_image
 from ris.images.queries import is_row, part, read_file, read_query
+from ris.indexes.projection import normalise
 from ris.indexes.registry import REGISTRY
 from ris.indexes.vectors import Rows, Vectors, checked
 from ris.store import versions, writing
@@ -111,7 +111,7 @@ RETRY = 5000
 class _Unembedded:
     """A query before it is embedded."""
 
-    pixels: Tensor | Vectors
+    pixels: Pixels | Vectors
     """(3, crop, crop) uint8 as the network sees it, or (D,) the vector of one of the store's own."""
     features: LocalFeatures | None
     sha256: bytes | None
@@ -128,14 +128,14 @@ class SearchEngine:
     Every error that a caller can cause is a `RisError` of one sentence.
     """
 
-    def __init__(self, gallery: StoreGallery, networks: Networks, threads: int, urls: bool) -> None:
+    def __init__(self, gallery: StoreGallery, embedder: Embedder, threads: int, urls: bool) -> None:
         """Put an engine together, as `build` and `open` do it."""
         self.max_pixels = gallery.settings.max_pixels
         """Of a query; may be set."""
         self._opened: StoreGallery | None = gallery
         self._store, self._folder = gallery.store, gallery.folder
-        self._networks, self._threads, self._urls = networks, threads, urls
-        self._pool, self._embedding = ThreadPoolExecutor(threads), EmbeddingThreads(threads)
+        self._embedder, self._threads, self._urls = embedder, threads, urls
+        self._pool = ThreadPoolExecutor(threads)
         self._map: tuple[StoreGallery | None, npt.NDArray[np.float32]] = None, np.zeros((0, 2), np.float32)
 
     # Made, opened, closed
@@ -147,6 +147,7 @@ class SearchEngine:
         store: str | Path,
         *,
         encoder: str | Path | None = None,
+        device: Device = "cpu",
         same_picture: bool = True,
         indexes: Sequence[str] = (),
         urls: bool = False,
@@ -164,6 +165,8 @@ class SearchEngine:
                 broken off, which then goes on.
             encoder: a named pre-trained backbone, or an encoder folder such as the pipeline's
                 `models/encoder`; None for `efficientnet_lite0`, which works offline.
+            device: what embeds, now and later: the processor, or the GPU that PyTorch names `cuda` or `mps`
+                (the last was never run).
             same_picture: keep local features, so that the very same picture can be proven, some 36 kB a
                 picture.
             indexes: approximate indexes to build beside those that the store chooses, such as `annoy`.
@@ -177,11 +180,12 @@ class SearchEngine:
         root, place = Path(folder).absolute(), Path(store).absolute()
         if not root.is_dir():
             raise RisError(f"{folder} is no folder; name the folder of the pictures.")
-        identity, embedder, weights = choose(encoder)
+        identity, weights = choose(encoder, device)
         threads = threads or os.cpu_count() or 1
+        embedder = restore(identity, weights, threads)
         settings = Settings(same_picture=same_picture, indexes=_approximate(indexes))
         writing.build(Work(place, root, identity, embedder, settings, threads, progress), weights)
-        return cls(StoreGallery(place), of_store(embedder), threads, urls)
+        return cls(StoreGallery(place), embedder, threads, urls)
 
     @classmethod
     def open(cls, store: str | Path, *, urls: bool = False, threads: int | None = None) -> Self:
@@ -197,13 +201,12 @@ class SearchEngine:
         gallery = StoreGallery(place)
         file = place / WEIGHTS
         weights = file.read_bytes() if file.is_file() else None
-        return cls(gallery, of_store(restore(gallery.identity, weights)), threads, urls)
+        return cls(gallery, restore(gallery.identity, weights, threads), threads, urls)
 
     def close(self) -> None:
         """End its threads; afterwards the engine is not used."""
         self._opened = None
         self._pool.shutdown()
-        self._embedding.shutdown()
 
     def __enter__(self) -> Self:
         return self
@@ -214,8 +217,9 @@ class SearchEngine:
         self.close()
 
     def warm_up(self) -> None:
-        """Make ready for many searches, above all several at once: some two seconds, and each is quicker."""
-        self._networks = self._embedding.traced(self._networks)
+        """Make ready for many searches: what a first one does once is done."""
+        side = self._embedder.network.crop
+        self._embedder.embed(np.zeros((self._threads, 3, side, side), np.uint8))
 
     def refresh(self) -> bool:
         """Take up what other processes committed since; return whether there was anything."""
@@ -419,9 +423,8 @@ class SearchEngine:
         allowed, own = gallery.catalogue.mask(Filter.checked(where)), _own(gallery, query)
         opened = self.open_query(query, box)
         described = self._pool.submit(self._described, gallery, opened.image)
-        network = self._networks.queries
-        pixels = [for_embedding(view, network.network) for view in query_views(opened.image)]
-        views = self._embedding.embed(network, pixels)
+        pixels = [for_embedding(view, gallery.network) for view in query_views(opened.image)]
+        views = normalise(self._embedder.embed(np.stack(pixels)))
         prepared = Prepared(views[0], described.result(), own, opened.sha256)
         return same(gallery, views, prepared, k, allowed)
 
@@ -750,7 +753,7 @@ class SearchEngine:
         return self._opened
 
     def _work(self, progress: Progress | None) -> Work:
-        gallery, embedder = self._gallery, self._networks.writes
+        gallery, embedder = self._gallery, self._embedder
         return Work(
             self.store,
             self.folder,
@@ -802,12 +805,11 @@ class SearchEngine:
         described = self._described(gallery, opened.image) if prove else None
         return _Unembedded(for_embedding(opened.image, gallery.network), described, opened.sha256)
 
-    def _vectors(self, prepared: Sequence[Tensor | Vectors]) -> list[Vectors]:
+    def _vectors(self, prepared: Sequence[Pixels | Vectors]) -> list[Vectors]:
         """Embed what is not embedded yet."""
-        pixels = [one for one in prepared if isinstance(one, Tensor)]
-        network = self._networks.queries
-        fresh = iter(self._embedding.embed(network, pixels) if pixels else ())
-        return [next(fresh) if isinstance(one, Tensor) else one for one in prepared]
+        pixels = [one.astype(np.uint8, copy=False) for one in prepared if one.ndim > 1]
+        fresh = iter(normalise(self._embedder.embed(np.stack(pixels))) if pixels else ())
+        return [next(fresh) if one.ndim > 1 else one.astype(np.float32, copy=False) for one in prepared]
 
     def _described(self, gallery: StoreGallery, image: Image.Image) -> LocalFeatures | None:
         if gallery.features is None:

@@ -19,7 +19,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ris.config import Backbone, Network, Weights
-from ris.encoders.backbone import create, fetch_weights, last_layer, pretrained_state
+from ris.encoders.backbone import create, last_layer, pretrained_state
+from ris.encoders.weights import fetch_weights
 from ris.errors import RisError
 
 CONF = Path(__file__).parents[2] / "conf/backbone"

@@ -16,9 +16,11 @@ from torch import Tensor
 
 from ris.config import Network
 from ris.encoders.backbone import create, stages
-from ris.encoders.encoder import Encoder, Pictures, has_bf16
-from ris.encoders.transforms import standardise
+from ris.encoders.encoder import Encoder
+from ris.encoders.pytorch import has_bf16, standardise
+from ris.encoders.transforms import for_embedding
 from ris.errors import RisError
+from ris.images.decoding import read_image
 from ris.lab.config import Augment, Finetune
 from ris.lab.training import (
     Crops,
@@ -384,8 +386,8 @@ def test_the_best_epoch_is_kept(
     training = run(
         tiny, train, validation, tmp_path / "checkpoints", scripted(scores, seen), ema_decay=ema_decay
     )
-    pictures = Pictures(validation.files, tiny, LIMIT)
-    pixels = torch.cat([pictures[row] for row in range(len(pictures))])
+    images = [read_image(file, LIMIT, draft=2 * tiny.resize) for file in validation.files]
+    pixels = torch.stack([torch.from_numpy(for_embedding(image, tiny)) for image in images])
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=has_bf16()):
         vectors = training.encoder.module(standardise(pixels, tiny.mean, tiny.std))
     vectors = torch.nn.functional.normalize(vectors.float()).numpy()

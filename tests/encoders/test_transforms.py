@@ -11,7 +11,8 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import center_crop, pil_to_tensor, resize
 
 from ris.config import Network
-from ris.encoders.transforms import for_embedding, standardise
+from ris.encoders.pytorch import standardise
+from ris.encoders.transforms import for_embedding
 from ris.lab.augmentation import for_training
 from ris.lab.config import Augment
 
@@ -48,7 +49,7 @@ def test_embedding_agrees_with_torchvision_s_resize_and_crop(
 ) -> None:
     network = tiny.model_copy(update={"resize": 40, "crop": 32, "interpolation": interpolation})
     image = noise(width, height, 0)
-    pixels = for_embedding(image, network)
+    pixels = torch.from_numpy(for_embedding(image, network))
     resized = resize(image, 40, InterpolationMode(interpolation))
     expected = pil_to_tensor(center_crop(resized, 32))
     assert pixels.shape == (3, 32, 32)
@@ -62,7 +63,7 @@ def test_embedding_agrees_with_torchvision_s_resize_and_crop(
 
 def test_embedding_shows_the_centre(tiny: Network) -> None:
     network = tiny.model_copy(update={"resize": 40, "crop": 30})
-    pixels = for_embedding(ramps(), network).float()
+    pixels = torch.from_numpy(for_embedding(ramps(), network)).float()
     np.testing.assert_allclose(spans(pixels), 0.75, atol=0.02)
     np.testing.assert_allclose(pixels[:2].mean(dim=(1, 2)), 120, atol=1)
 

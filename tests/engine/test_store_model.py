@@ -22,7 +22,8 @@ from hypothesis.stateful import (
 from PIL import Image
 
 from ris import engine
-from ris.encoders.encoder import Embedder, Encoder, has_bf16
+from ris.encoders.embedder import Embedder
+from ris.encoders.encoder import Encoder
 from ris.encoders.transforms import for_embedding
 from ris.engine import RERANKED, Filter, RemovalError, SearchEngine
 from ris.gallery.settings import Settings
@@ -192,7 +193,7 @@ def test_any_changes(
     monkeypatch.setattr(refit, "PARTS", parts)
     monkeypatch.setattr(engine, "Settings", partial(Settings, exact_up_to=exact_up_to))
     Changes.encoder, Changes.known = encoder, {}
-    Changes.embedder = Encoder.open(encoder).embedder("bf16" if has_bf16() else "fp32")
+    Changes.embedder = Encoder.open(encoder).embedder()
     run_state_machine_as_test(
         Changes,
         settings=settings(

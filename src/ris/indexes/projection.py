@@ -10,8 +10,6 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 from scipy.special import softmax
-from sklearn.covariance import shrunk_covariance
-from sklearn.decomposition import PCA
 
 from ris.artifacts import writing
 from ris.errors import RisError
@@ -99,6 +97,9 @@ def within_class_whitening(
     Raises:
         RisError: no class has two vectors that differ.
     """
+    # Late, as a search does without it and it takes long to import.
+    from sklearn.covariance import shrunk_covariance
+
     exact = vectors.astype(np.float64)
     numbers, sizes = np.unique(labels, return_inverse=True, return_counts=True)[1:]
     means = np.zeros((len(sizes), exact.shape[1]))
@@ -164,6 +165,9 @@ class Projection:
             RisError: the vectors hold a NaN or do not vary, or `n_components` is more than min(n, D + K); see
                 also `within_class_whitening`.
         """
+        # Late, as a search does without it and it takes long to import.
+        from sklearn.decomposition import PCA
+
         vectors = checked(vectors, "features to fit the PCA to")
         if classifier is None or sharpness == 0:
             classifier = np.zeros((0, vectors.shape[1]), np.float32)

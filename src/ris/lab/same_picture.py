@@ -1,5 +1,6 @@
 """What the stage `same_picture` finds, by vectors, by fingerprints and proven, and the search it makes."""
 
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,9 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
-from torch import Tensor
 from tqdm import tqdm
 
 from ris.config import Network
@@ -19,8 +18,9 @@ from ris.copies.local_features import LocalFeatures, describe
 from ris.copies.threshold import Threshold
 from ris.copies.verification import Matrix, Verified, verify
 from ris.copies.views import pooled, query_views
-from ris.encoders.encoder import Embedder, Encoder
-from ris.encoders.transforms import for_embedding
+from ris.encoders.embedder import Embedder
+from ris.encoders.encoder import Encoder
+from ris.encoders.transforms import Pixels, for_embedding
 from ris.gallery.arrays import ArrayGallery, Parts, catalogue_of
 from ris.gallery.search import Prepared, same
 from ris.gallery.spaces import Candidates, Space, Whitened, drawn, projected_lengths
@@ -105,7 +105,7 @@ class Spaces:
         """Bring the networks' vectors (n, D) to the space in which candidates are searched."""
         return self.candidates.apply(self.join(parts, self.encoder, projected=False))
 
-    def embed(self, pixels: Tensor) -> Vectors:
+    def embed(self, pixels: Pixels) -> Vectors:
         """Embed prepared pictures by the networks that give the candidates, side by side: (v, D)."""
         parts = {name: self.embedders[name].embed(pixels) for name in layout.parts(self.encoder)}
         return self.join(parts, self.encoder, projected=False)
@@ -196,7 +196,7 @@ def open_finder(params: Params, tree: Tree, catalog: Catalog) -> Finder:
 class PreparedPicture:
     """A picture as networks and geometry see it."""
 
-    pixels: Tensor
+    pixels: Pixels
     """(v, 3, crop, crop) uint8: its views, itself first."""
     features: LocalFeatures
 
@@ -204,7 +204,7 @@ class PreparedPicture:
 def prepare(image: Image.Image, network: Network, settings: SamePicture) -> PreparedPicture:
     """Prepare a picture, RGB: its views, or itself where `settings.views` is off, and local features."""
     views = query_views(image) if settings.views else [image]
-    pixels = torch.stack([for_embedding(view, network) for view in views])
+    pixels = np.stack([for_embedding(view, network) for view in views])
     local = settings.local_features
     return PreparedPicture(pixels, describe(image, local.query, local.side))
 
@@ -239,11 +239,12 @@ def look_at_all(questions: Questions, spaces: Spaces) -> Looked:
     ):
         for start, end in pairwise(ends):
             queries = list(pool.map(prepared, questions.asked[start:end]))
-            pixels = torch.stack([query.pixels for query, _ in queries])
+            pixels = np.stack([query.pixels for query, _ in queries])
             for name, embedder in spaces.embedders.items():
                 if name in viewed or start < questions.n_present:
                     seen = pixels if name in viewed else pixels[:, :1]
-                    parts = torch.split(seen.flatten(end_dim=1), BATCH)
+                    flat = seen.reshape(-1, *seen.shape[2:])
+                    parts = [flat[place : place + BATCH] for place in range(0, len(flat), BATCH)]
                     found = np.concatenate([embedder.embed(part) for part in parts])
                     vectors[name].append(found.reshape(*seen.shape[:2], -1))
             features += [query.features for query, _ in queries]
@@ -492,7 +493,7 @@ def measure(questions: Questions, tree: Tree) -> dict[str, Any]:
         **percentiles_ms(durations),
         "present_p50_ms": percentiles_ms(durations[:here])["p50_ms"],
         "queries": len(images),
-        "threads": torch.get_num_threads(),
+        "threads": os.cpu_count(),
         "local_features_bytes_per_picture": round(finder.bytes_per_picture),
         "region_rows": finder.region_rows,
     }

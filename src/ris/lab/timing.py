@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from ris.artifacts import read_json
 from ris.encoders.encoder import Encoder
@@ -118,9 +117,4 @@ def _measure_embedding(params: Params, tree: Tree, catalog: Catalog) -> dict[str
         image = read_image(file[0], params.clean.max_pixels, draft=2 * embedder.network.resize)
         return embedder.embed(for_embedding(image, embedder.network)[None])
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return measure_latency(embed, files)
-    finally:
-        torch.set_num_threads(threads)
+    return measure_latency(embed, files)

@@ -4,7 +4,8 @@ import logging
 import math
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
@@ -23,12 +24,15 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 from torch.utils.data import DataLoader, Dataset
 
-from ris.encoders.allocator import reuse_memory
+from ris.config import Network
 from ris.encoders.backbone import stages
-from ris.encoders.encoder import Encoder, Pictures, has_bf16, worker_errors_told
-from ris.encoders.transforms import standardise
+from ris.encoders.encoder import Encoder
+from ris.encoders.pytorch import for_inference, gpu, has_bf16, standardise
+from ris.encoders.runtime import Precision
+from ris.encoders.transforms import for_embedding
 from ris.errors import RisError
 from ris.images.decoding import read_image
+from ris.lab.allocator import reuse_memory
 from ris.lab.augmentation import for_training
 from ris.lab.config import Finetune
 from ris.lab.depthwise import quickened
@@ -160,11 +164,13 @@ class RetrievalModule(pl.LightningModule):
 
 def teacher(encoder: Encoder) -> Callable[[Tensor], Tensor]:
     """Return what an encoder's network gives for standardised pictures now, whatever is done to it later."""
-    embedder = encoder.embedder()
+    precision: Precision = "bf16" if has_bf16() else "fp32"
+    module = for_inference(encoder.module, precision, gpu() or "cpu")
+    dtype = next(module.parameters()).dtype
 
     @torch.no_grad()
     def taught(pixels: Tensor) -> Tensor:
-        vectors: Tensor = embedder.module(pixels.to(embedder.dtype))
+        vectors: Tensor = module(pixels.to(dtype))
         return vectors.float()
 
     return taught
@@ -206,14 +212,16 @@ class Crops(Dataset[tuple[Tensor, int]]):
 class Held(Dataset[tuple[Tensor, int, int]]):
     """Validation pictures as they will be embedded, with class and row."""
 
-    def __init__(self, data: Labelled, pictures: Pictures) -> None:
-        self.data, self.pictures = data, pictures
+    def __init__(self, data: Labelled, network: Network, max_pixels: int) -> None:
+        self.data, self.network, self.max_pixels = data, network, max_pixels
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.data.files)
 
     def __getitem__(self, row: int) -> tuple[Tensor, int, int]:
-        return self.pictures[row][0], int(self.data.labels[row]), row
+        image = read_image(self.data.files[row], self.max_pixels, draft=2 * self.network.resize)
+        pixels = torch.from_numpy(for_embedding(image, self.network))
+        return pixels, int(self.data.labels[row]), row
 
 
 class Pictured(pl.LightningDataModule):
@@ -233,7 +241,7 @@ class Pictured(pl.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[tuple[Tensor, int, int]]:
         settings = self.module.settings
-        held = Held(self.validation, Pictures(self.validation.files, self.module.network, self.max_pixels))
+        held = Held(self.validation, self.module.network, self.max_pixels)
         return DataLoader(held, settings.batch_size, num_workers=settings.workers)
 
 
@@ -315,6 +323,17 @@ def finetune(
     body = module.body.cpu().eval()
     body.load_state_dict(averaged(body.state_dict(), start, settings.pretrained_share))
     return Training(Encoder(encoder.network, body), module.history)
+
+
+@contextmanager
+def worker_errors_told() -> Iterator[None]:
+    """Tell what went wrong in a DataLoader's worker as it was told there, without the traceback around it."""
+    try:
+        yield
+    except (RisError, RuntimeError) as error:
+        if "in DataLoader worker process" not in str(error):
+            raise
+        raise RisError(str(error).strip().splitlines()[-1].partition(": ")[2]) from error
 
 
 def _read_checkpoint(file: Path) -> dict[str, Any]:

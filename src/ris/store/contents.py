@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ris.copies.local_features import encode
 from ris.copies.perceptual_hash import Fingerprints
-from ris.encoders.encoder import Embedder
+from ris.encoders.embedder import Embedder
 from ris.encoders.named import Identity
 from ris.indexes.vectors import Vectors
 from ris.store.gallery import features_checksum

@@ -7,13 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ris.config import Network
 from ris.copies.local_features import LocalFeatures, describe
-from ris.encoders.encoder import Embedder
-from ris.encoders.transforms import for_embedding
+from ris.encoders.embedder import Embedder
+from ris.encoders.transforms import Pixels, for_embedding
 from ris.errors import RisError
 from ris.gallery.settings import Settings
 from ris.images.decoding import Size, UnreadableImage, read_sized
@@ -22,8 +20,7 @@ from ris.indexes.vectors import Vectors
 from ris.store.folder import File
 
 BATCH = 8
-"""Pictures that are embedded together, always so many: the fastest on two cores, and with one fixed shape a
-vector does not depend on what else is in its batch."""
+"""Pictures that are embedded together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +29,7 @@ class Content:
 
     size: Size
     """Width and height, upright."""
-    pixels: Tensor
+    pixels: Pixels
     """(3, crop, crop) uint8, as the network sees it."""
     features: LocalFeatures | None
 
@@ -97,14 +94,13 @@ def in_pixels_of(size: Size, features: LocalFeatures) -> LocalFeatures:
     return replace(features, points=points.astype(np.float32), size=size)
 
 
-def embed_batch(embedder: Embedder, pixels: Sequence[Tensor]) -> Vectors:
-    """Embed at most `BATCH` pictures (3, crop, crop) uint8: (n, D) float32, each of length 1.
+def embed_batch(embedder: Embedder, pixels: Sequence[Pixels]) -> Vectors:
+    """Embed pictures (3, crop, crop) uint8: (n, D) float32, each of length 1.
 
     Raises:
         RisError: a vector is not finite.
     """
-    batch = torch.stack([*pixels, *[torch.zeros_like(pixels[0])] * (BATCH - len(pixels))])
-    vectors = embedder.embed(batch)[: len(pixels)]
+    vectors = embedder.embed(np.stack(pixels))
     if not np.isfinite(vectors).all():
         raise RisError("The encoder gives vectors that are not finite; take another encoder.")
     return normalise(vectors)

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from ris.encoders.encoder import Embedder
+from ris.encoders.embedder import Embedder
 from ris.encoders.named import Identity
 from ris.errors import RisError
 from ris.gallery.catalogue import COLUMNS_SCHEMA

@@ -7,8 +7,9 @@ import torch
 
 from ris.artifacts import write_json, writing
 from ris.config import Network
-from ris.encoders.backbone import create, fetch_weights, last_layer, pretrained_state
+from ris.encoders.backbone import create, last_layer, pretrained_state
 from ris.encoders.encoder import Encoder
+from ris.encoders.weights import fetch_weights
 from ris.lab import layout
 from ris.lab.config import Params, localised
 from ris.lab.data.sources import fetch_images
