@@ -55,6 +55,10 @@ NOT_RUN: dict[str, list[str]] = {
         "python -m ris.lab.training_sweep",
     ],
     "docs/how-to/assistant.md": ["pip install 'ris[mcp]'"],
+    "docs/how-to/calibrate.md": [
+        "ris calibrate photos.ris --judged pairs.csv --sheet pairs.html",
+        "ris calibrate photos.ris --rate 0.001 --strangers 2000",
+    ],
     "docs/how-to/encoder.md": [
         "pip install 'ris[backbones]'",
         "ris build photos photos-mine.ris --encoder models/encoder",

@@ -19,7 +19,9 @@ import watchfiles
 from PIL import Image
 
 from ris import arguments
+from ris.copies.edits import EDITS
 from ris.copies.local_features import LocalFeatures, describe
+from ris.copies.threshold import Threshold
 from ris.copies.verification import verify as prove
 from ris.copies.views import query_views
 from ris.encoders.embedder import Device, Embedder
@@ -27,6 +29,7 @@ from ris.encoders.named import choose, restore
 from ris.encoders.transforms import Pixels, for_embedding
 from ris.errors import RisError
 from ris.gallery import embedding_map
+from ris.gallery.calibrating import Collection, Plan, Verdicts, calibrate_collection, check_plan
 from ris.gallery.catalogue import NO_PICTURES, Positions
 from ris.gallery.duplicates import Seen, find_duplicates
 from ris.gallery.gallery import PARTITIONED, RERANKED
@@ -35,6 +38,7 @@ from ris.gallery.settings import Settings
 from ris.images.camera import names_camera
 from ris.images.decoding import read_image
 from ris.images.queries import is_row, part, read_file, read_query
+from ris.indexes.index import Mask
 from ris.indexes.projection import normalise
 from ris.indexes.registry import REGISTRY
 from ris.indexes.vectors import Rows, Vectors, checked
@@ -55,6 +59,7 @@ from ris.types import (
     BadQueryError,
     Box,
     BusyError,
+    Calibrated,
     Change,
     DamagedError,
     DuplicateGroup,
@@ -79,6 +84,7 @@ __all__ = [
     "BadQueryError",
     "Box",
     "BusyError",
+    "Calibrated",
     "Change",
     "DamagedError",
     "DuplicateGroup",
@@ -331,6 +337,71 @@ class SearchEngine:
         """
         self._written(writing.fit_again(self._work(progress)))
 
+    def calibrate(
+        self,
+        rate: float = 0.01,
+        *,
+        pictures: int = 24,
+        strangers: int = 300,
+        edits: Iterable[str] = tuple(EDITS),
+        verdicts: Verdicts | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> Calibrated:
+        """Choose the threshold of "this very picture" over the store's own pictures, and keep it.
+
+        Pictures of a sample are asked for after edits, and as strangers of the rest, see
+        `ris.gallery.calibrating`. Where they are too few to tell the rate, the threshold stays as it was.
+
+        Args:
+            rate: of strangers that may be said to be here.
+            pictures: asked for after each edit.
+            strangers: asked of the rest, of which one half chooses and the other reports.
+            edits: names of `ris.copies.edits.EDITS`.
+            verdicts: what a person says of two paths: whether they are one picture.
+            seed: of the sample and of the edits.
+            progress: see `Progress`.
+
+        Raises:
+            RisError: the store keeps no local features, or has too few pictures for the edits.
+            BadQueryError: an argument is not allowed.
+            BusyError, ReadOnlyError: the store cannot be written now, or ever.
+        """
+        gallery = self._gallery
+        plan = Plan(
+            arguments.number("rate", rate, 0),
+            arguments.whole("pictures", pictures, 1),
+            arguments.whole("strangers", strangers, 1),
+            arguments.texts("edits", edits),
+            arguments.whole("seed", seed, 0),
+            verdicts or {},
+        )
+        check_plan(plan, gallery)
+        with ThreadPoolExecutor(self._threads) as pool:
+            found = calibrate_collection(self._collection(gallery), plan, pool, progress)
+        if found.threshold is not None:
+            self._written(writing.keep_threshold(self._work(None), found))
+        return found
+
+    def _collection(self, gallery: StoreGallery) -> Collection:
+        """Return the store as it is calibrated: any evidence makes the same picture."""
+        lenient = StoreGallery(self.store, gallery.commit, gallery)
+        lenient.threshold = Threshold(0.0, 1.0)
+        pictures = gallery.catalogue.pictures(range(len(gallery.catalogue)))
+
+        def find(image: Image.Image, without: Positions) -> list[Hit]:
+            allowed = np.ones(len(pictures), np.bool_)
+            allowed[without] = False
+            return self._answered(lenient, self.open_query(image), 10, allowed, NO_PICTURES).hits
+
+        return Collection(
+            pictures,
+            gallery.shown,
+            gallery.threshold.evidence,
+            lambda one: self.image(pictures[one].row),
+            find,
+        )
+
     def versions(self) -> list[Version]:
         """Return the states of the store that can be restored, the newest first."""
         return versions.versions(self.store)
@@ -421,7 +492,11 @@ class SearchEngine:
         gallery = self._gallery
         check_k(k)
         allowed, own = gallery.catalogue.mask(Filter.checked(where)), _own(gallery, query)
-        opened = self.open_query(query, box)
+        return self._answered(gallery, self.open_query(query, box), k, allowed, own)
+
+    def _answered(
+        self, gallery: StoreGallery, opened: Opened, k: int, allowed: Mask | None, own: Positions
+    ) -> Finding:
         described = self._pool.submit(self._described, gallery, opened.image)
         pixels = [for_embedding(view, gallery.network) for view in query_views(opened.image)]
         views = normalise(self._embedder.embed(np.stack(pixels)))

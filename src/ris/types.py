@@ -83,6 +83,8 @@ class Hit:
     lie outside of it. None where it was not proven."""
     copies: list[Picture]
     """Its near-copies among the hits, nearest first, where it was asked to fold them into it."""
+    evidence: float = 0.0
+    """Match score of it and the query, 0 where none was found or that was not looked at."""
 
     @property
     def path(self) -> str:
@@ -208,6 +210,46 @@ class DuplicateGroup:
 
 
 @dataclass(frozen=True)
+class Pair:
+    """A picture of the store that was asked, and the one that it was answered with."""
+
+    query: Picture
+    edit: str
+    """What was done to it, `unedited` where nothing was."""
+    found: Picture
+    evidence: float
+    """Match score of the two."""
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A threshold that was chosen over a store's own pictures, and how good it is."""
+
+    threshold: float | None
+    """Evidence above which a picture is the same one; None where the rate cannot be told from so few."""
+    rate: float
+    """The false-positive rate that it was chosen for."""
+    thresholds: dict[float, float | None]
+    """Of other rates, likewise."""
+    pictures: int
+    """That were asked for after each edit."""
+    recall: dict[str, float]
+    """By edit: share that was found and said to be here, by this threshold, or by the one that holds."""
+    chosen_on: int
+    """Different pictures, none of which the rest of the store shows, on which it was chosen."""
+    reported_on: int
+    """Others, on which it was not chosen."""
+    claimed: int
+    """Of these, how many were said to be here, as they are or after an edit."""
+    claimed_ci95: tuple[float, float] | None
+    """95 % interval of their share, exact for any number; None where there are none."""
+    strangers: list[Pair]
+    """Those with the highest score, for a person to say which are right after all."""
+    copies: list[Pair]
+    """What was taken for copies and so did not count, likewise."""
+
+
+@dataclass(frozen=True)
 class Info:
     """All that can be said of a store without searching it."""
 
@@ -234,6 +276,8 @@ class Info:
     """What the proof's score must exceed; None where it was not calibrated."""
     false_positive_rate: float | None
     """At that threshold, as calibrated."""
+    threshold_over: str | None
+    """Whose threshold it is, and over what it was chosen."""
     bytes: int
     """On disk."""
     format: int

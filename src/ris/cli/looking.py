@@ -113,7 +113,8 @@ def tell(info: "Info", rejected: "Sequence[Rejected]") -> None:
     if info.local_features and info.threshold is None:
         proof = "kept, not calibrated"
     elif info.local_features and info.false_positive_rate is not None:
-        proof = f"kept; threshold chosen for {info.false_positive_rate:.1%} wrongly said to be here"
+        rate = f"{info.false_positive_rate:.1%} wrongly said to be here"
+        proof = f"kept; threshold {info.threshold:.2f} for {rate}: {info.threshold_over}"
     spaces = "none yet"
     if info.space_version is not None and info.space_fitted_to is not None:
         spaces = f"version {info.space_version}, fitted to {count(info.space_fitted_to, 'content')}"

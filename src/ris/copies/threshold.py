@@ -21,6 +21,8 @@ class Threshold:
     """See `ris.copies.agreement.evidence`."""
     false_positive_rate: float
     """Stated when it was calibrated."""
+    over: str = ""
+    """Whose it is, and over what it was chosen."""
 
 
 def packaged() -> Threshold:
@@ -30,11 +32,12 @@ def packaged() -> Threshold:
         DamagedError: it is missing or damaged.
     """
     try:
-        return of(Calibration.model_validate(read_json(FILE)))
+        return of(Calibration.model_validate(read_json(FILE)), "the package's")
     except ValidationError as error:
         raise DamagedError(f"{FILE} is damaged; install this package anew.") from error
 
 
-def of(calibration: Calibration) -> Threshold:
+def of(calibration: Calibration, whose: str) -> Threshold:
     """Return the threshold that was calibrated."""
-    return Threshold(calibration.threshold, calibration.stated_false_positive_rate)
+    over = f"{whose}, chosen over {calibration.chosen.false_positive_rate.n} queries with strangers"
+    return Threshold(calibration.threshold, calibration.stated_false_positive_rate, over)

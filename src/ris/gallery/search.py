@@ -221,6 +221,7 @@ def _hits(
                 mirrored=not one.same_bytes and proof is not None and proof.mirrored,
                 outline=None if corners is None else [(x, y) for x, y in corners],
                 copies=[next(pictures) for _ in one.copies],
+                evidence=0.0 if proof is None else proof.evidence,
             )
         )
     return hits

@@ -8,13 +8,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from ris.copies import edits
+from ris.copies.edits import UNEDITED
 from ris.copies.verification import Matrix
 from ris.images.decoding import read_image
 from ris.lab.config import Params
 from ris.lab.inputs import Catalog, Integers
-
-UNEDITED = "unedited"
-"""What stands for an edit where a stranger is asked for as it is."""
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,18 @@ class SpaceNote(Section):
     """SHA-256 of the index.json of each other index, by its name."""
 
 
+class ThresholdNote(Section):
+    """The threshold that a store was calibrated to, see `ris.gallery.calibrating`."""
+
+    evidence: float
+    false_positive_rate: float
+    """Stated when it was chosen."""
+    chosen_on: int
+    """Different pictures of the store that were asked of the rest."""
+    pictures: int
+    """That the store had then."""
+
+
 class Folder(Section):
     """Where the pictures lie."""
 
@@ -98,6 +110,8 @@ class Commit(Section):
     stale: int = 0
     """At most so many contents are shown by no picture."""
     space: SpaceNote | None = None
+    threshold: ThresholdNote | None = None
+    """None where the package's holds."""
     unread: int | None = None
     """Files that a build has still to read; None when it has ended."""
     written: float | None = None

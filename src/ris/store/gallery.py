@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from ris.copies.local_features import LocalFeatures, decode
 from ris.copies.perceptual_hash import Fingerprints
-from ris.copies.threshold import packaged
+from ris.copies.threshold import Threshold, packaged
 from ris.errors import RisError
 from ris.gallery.catalogue import SCHEMA, Catalogue, Positions
 from ris.gallery.gallery import PARTITIONED, Gallery
@@ -76,7 +76,7 @@ class StoreGallery(Gallery):
         self.identity, self.settings = self.commit.identity, self.commit.settings
         self.network, self.precision = self.identity.network, str(self.identity.precision)
         self.generation = self.commit.generation
-        self.threshold = packaged()
+        self.threshold = _threshold(self.commit)
         known = None if before is None else before.fragments
         fragments = read_fragments(store, self.commit, PICTURES, known)
         self._lengths = {files: len(lines) for files, lines in fragments.items()}
@@ -455,3 +455,12 @@ def open_built(store: Path, commit: Commit, name: str) -> Index:
         raise DamagedError(
             f"The index in {folder} is damaged; `ris refit` makes it anew, and `knn` does without it."
         ) from error
+
+
+def _threshold(commit: Commit) -> Threshold:
+    """Return the store's own threshold, or the package's."""
+    note = commit.threshold
+    if note is None:
+        return packaged()
+    over = f"this store's, chosen over {note.chosen_on:,} of its pictures when it had {note.pictures:,}"
+    return Threshold(note.evidence, note.false_positive_rate, over)

@@ -24,6 +24,7 @@ def describe_store(gallery: StoreGallery) -> Info:
         local_features=gallery.settings.same_picture,
         regions=gallery.regions,
         threshold=gallery.threshold.evidence,
+        threshold_over=gallery.threshold.over,
         false_positive_rate=gallery.threshold.false_positive_rate,
         bytes=gallery.size_on_disk(),
         format=FORMAT,

@@ -16,7 +16,7 @@ from ris.errors import RisError
 from ris.gallery.catalogue import COLUMNS_SCHEMA
 from ris.gallery.settings import Settings
 from ris.store import commits
-from ris.store.commits import Commit, Folder, latest, locked
+from ris.store.commits import Commit, Folder, ThresholdNote, latest, locked
 from ris.store.contents import Contents
 from ris.store.folder import File, walk
 from ris.store.ingest import BATCH, Reading, read_file
@@ -37,6 +37,7 @@ from ris.store.tables import (
 )
 from ris.threads import in_order, worker_threads
 from ris.types import (
+    Calibrated,
     Change,
     DamagedError,
     NoSuchPictureError,
@@ -161,6 +162,19 @@ def fit_again(work: Work) -> Commit:
         compact(changes)
         refit(changes, work.settings, work.report)
         return changes.commit(generation=changes.before.generation + 1)
+
+
+def keep_threshold(work: Work, found: Calibrated) -> Commit:
+    """Keep the threshold that a store was calibrated to."""
+    assert found.threshold is not None
+    with _writing(work) as changes:
+        note = ThresholdNote(
+            evidence=found.threshold,
+            false_positive_rate=found.rate,
+            chosen_on=found.chosen_on,
+            pictures=changes.before.pictures,
+        )
+        return changes.commit(generation=changes.before.generation + 1, threshold=note)
 
 
 def set_columns(store: Path, lines: Mapping[str, Mapping[str, str]]) -> int:

@@ -19,6 +19,7 @@ __all__ = [
     "FIFTEEN",
     "GROUPS",
     "STRENGTHS",
+    "UNEDITED",
     "Edit",
     "Edited",
     "Matrix",
@@ -47,6 +48,8 @@ FIFTEEN = (
     *("noise", "caption", "frame", "collage", "colour"),
 )
 """Those over which the pipeline's gallery is judged, in their order."""
+UNEDITED = "unedited"
+"""What stands for an edit where a picture is asked for as it is."""
 STRENGTHS: Mapping[str, float] = MappingProxyType({name: edit.strength for name, edit in EDITS.items()})
 """The reported strength of each."""
 
