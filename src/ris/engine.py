@@ -384,15 +384,15 @@ class SearchEngine:
         return found
 
     def _collection(self, gallery: StoreGallery) -> Collection:
-        """Return the store as it is calibrated: any evidence makes the same picture."""
+        """Return the store as it is calibrated: any evidence is enough."""
         lenient = StoreGallery(self.store, gallery.commit, gallery)
         lenient.threshold = Threshold(0.0, 1.0)
         pictures = gallery.catalogue.pictures(range(len(gallery.catalogue)))
 
-        def find(image: Image.Image, without: Positions) -> list[Hit]:
+        def find(image: Image.Image, without: Positions) -> Finding:
             allowed = np.ones(len(pictures), np.bool_)
             allowed[without] = False
-            return self._answered(lenient, self.open_query(image), 10, allowed, NO_PICTURES).hits
+            return self._answered(lenient, self.open_query(image), 10, allowed, NO_PICTURES)
 
         return Collection(
             pictures,

@@ -25,11 +25,11 @@ from ris.gallery.catalogue import Positions
 from ris.gallery.gallery import Gallery
 from ris.metrics.intervals import exact_interval
 from ris.threads import in_order
-from ris.types import BadQueryError, Calibrated, Hit, Pair, Picture, Progress
+from ris.types import BadQueryError, Calibrated, Finding, Hit, Pair, Picture, Progress
 
-Find: TypeAlias = Callable[[Image.Image, Positions], list[Hit]]
-"""From a picture, and the positions that do not count, to hits of which any evidence makes the same picture;
-from several threads at once."""
+Find: TypeAlias = Callable[[Image.Image, Positions], Finding]
+"""From a picture, and the positions that do not count, to the answer for which any evidence is enough; from
+several threads at once."""
 Verdicts: TypeAlias = Mapping[tuple[str, str], bool]
 """What a person says of two paths: whether they are one picture."""
 
@@ -71,15 +71,16 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class _Asked:
-    """A query of a position, and its best hit."""
+    """A query of a position, and what it was answered with."""
 
     position: int
     edit: str
     hit: Hit | None
+    """None where nothing was proven."""
 
     @property
     def evidence(self) -> float:
-        return self.hit.evidence if self.hit is not None and self.hit.same_picture else 0.0
+        return 0.0 if self.hit is None else self.hit.evidence
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +147,7 @@ def _alone(collection: Collection, plan: Plan, position: int) -> _Alone:
     without = np.flatnonzero(collection.contents == collection.contents[position])
     copies: list[Hit] = []
     while True:
-        hits = collection.find(image, without)
+        hits = collection.find(image, without).hits
         new = [hit for hit in hits if _is_copy(collection, plan, position, hit)]
         if not new:
             break
@@ -156,7 +157,7 @@ def _alone(collection: Collection, plan: Plan, position: int) -> _Alone:
         without = np.union1d(without, places)
     name = plan.edits[position % len(plan.edits)]
     edited = _find_edited(collection, plan, name, position, without)
-    asked = [_Asked(position, UNEDITED, _first(hits)), _Asked(position, name, _first(edited))]
+    asked = [_Asked(position, UNEDITED, _same(hits)), _Asked(position, name, _same(edited.hits))]
     return _Alone(copies, without, asked)
 
 
@@ -171,14 +172,13 @@ def _edited(
     collection: Collection, plan: Plan, alone: _Alone, position: int, name: str
 ) -> tuple[_Asked, bool]:
     """Ask for a picture after an edit: the answer, and whether it is that picture or a copy of it."""
-    best = _first(_find_edited(collection, plan, name, position, np.zeros(0, np.int64)))
+    answer = _find_edited(collection, plan, name, position, np.zeros(0, np.int64))
+    best = answer.hits[0] if answer.here else None
     rows = {collection.pictures[place].row for place in alone.without}
     return _Asked(position, name, best), best is not None and best.row in rows
 
 
-def _find_edited(
-    collection: Collection, plan: Plan, name: str, position: int, without: Positions
-) -> list[Hit]:
+def _find_edited(collection: Collection, plan: Plan, name: str, position: int, without: Positions) -> Finding:
     """Ask for a picture after an edit; other pictures that the edit lays it on or beside do not count."""
     rng = edits.generator(name, position, plan.seed)
     different_ones = np.flatnonzero(collection.contents != collection.contents[position])
@@ -189,8 +189,9 @@ def _find_edited(
     return collection.find(image, np.union1d(without, shown))
 
 
-def _first(hits: Sequence[Hit]) -> Hit | None:
-    return max(hits, key=lambda hit: hit.evidence if hit.same_picture else 0.0, default=None)
+def _same(hits: Sequence[Hit]) -> Hit | None:
+    """Return the hit that is said to be the same picture, with most evidence."""
+    return max((hit for hit in hits if hit.same_picture), key=lambda hit: hit.evidence, default=None)
 
 
 def _calibrated(

@@ -138,8 +138,8 @@ def _recall(questions: StoreQuestions, engine: SearchEngine) -> Hits:
             rng = edits.generator(name, number, questions.seed)
             others = [fillers[place] for place in rng.permutation(len(fillers))[:3]]
             query = edits.apply(name, original, rng, None, others)[0]
-            best = engine.find(query, 1).hits[0]
-            found[line, number] = best.same_picture and Path(best.path).stem == f"{number:05d}"
+            answer = engine.find(query, 1)
+            found[line, number] = answer.here and Path(answer.hits[0].path).stem == f"{number:05d}"
     return found
 
 
