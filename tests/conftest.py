@@ -69,18 +69,14 @@ def small_params() -> str:
         "data=folder",
         "data.source=pictures",
         "backbone=efficientnet_lite0",
-        "backbone.resize=256",
         "backbone.weights.source='random:'",
         "backbone.weights.checksum=null",
         "clean.min_class_size=3",
         "clean.near_duplicates.enabled=false",
         "clean.workers=1",
-        "experiment=resnet50",
         "pca.n_components=4",
-        "pca.pretrained.n_components=4",
         "index_annoy.n_trees=3",
         "index_annoy.search_k=100",
-        "threads=1",
     )
     return OmegaConf.to_yaml(composed(CONF, list(overrides)))
 

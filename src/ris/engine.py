@@ -35,9 +35,10 @@ from ris.gallery.duplicates import Seen, find_duplicates
 from ris.gallery.gallery import PARTITIONED, RERANKED
 from ris.gallery.search import Prepared, Wanted, check_k, same, similar
 from ris.gallery.settings import Settings
+from ris.images import decoders
 from ris.images.camera import names_camera
-from ris.images.decoding import read_image
-from ris.images.queries import is_row, part, read_file, read_query
+from ris.images.decoders import read_image
+from ris.images.queries import is_row, part, read_file, read_query, whole_side
 from ris.indexes.index import Mask
 from ris.indexes.projection import normalise
 from ris.indexes.registry import REGISTRY
@@ -136,6 +137,7 @@ class SearchEngine:
 
     def __init__(self, gallery: StoreGallery, embedder: Embedder, threads: int, urls: bool) -> None:
         """Put an engine together, as `build` and `open` do it."""
+        decoders.start()
         self.max_pixels = gallery.settings.max_pixels
         """Of a query; may be set."""
         self._opened: StoreGallery | None = gallery
@@ -669,7 +671,7 @@ class SearchEngine:
         picture = self.picture(row)
         file = inside(self.folder, picture.path)
         if file is None:
-            raise NoSuchPictureError(f"{picture.path} is not in {self.folder} any more.")
+            raise NoSuchPictureError(f"{picture.path} is not in the store's folder any more.")
         return file
 
     def image(self, row: int, side: int | None = None) -> Image.Image:
@@ -697,18 +699,23 @@ class SearchEngine:
         """
         return self.open_query(query, box).image
 
-    def open_query(self, query: Query, box: Box | None = None) -> Opened:
+    def open_query(self, query: Query, box: Box | None = None, *, max_pixels: int | None = None) -> Opened:
         """Read a query, or a part of it, to search with it several times.
+
+        Args:
+            query: see `Query`.
+            box: the part.
+            max_pixels: of a query; None for the engine's own limit.
 
         Raises:
             RisError: as `search`.
         """
         settings = self._gallery.settings
-        draft = decoded_side(self._gallery.network, settings) if box is None else None
+        draft = whole_side(decoded_side(self._gallery.network, settings), box)
         if is_row(query):
             opened = read_file(self.file(query), settings.max_pixels, draft)
         else:
-            opened = read_query(query, self.max_pixels, draft, self._urls)
+            opened = read_query(query, max_pixels or self.max_pixels, draft, self._urls)
         return opened if box is None else Opened(part(opened.image, box), None)
 
     def map(

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import hostile
 import pytest
 from filelock import FileLock, Timeout
 
@@ -219,3 +220,46 @@ def test_answers_come_before_the_next_pictures_are_read(
     rest, err = running.communicate()
     assert (running.returncode, err) == (0, "")
     assert len(json.loads(seen.decode() + rest)) == 9
+
+
+def test_termination_does_not_wait_for_what_is_computed() -> None:
+    """A library that does not return, in the main thread or in one that the process waits for."""
+    compute = "hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31 - 1)"
+    for work in (compute, f"ThreadPoolExecutor(1).submit(lambda: {compute}).result()"):
+        script = f"""
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from ris.cli import ending
+ending.PATIENCE = 0.5
+with ending.gracefully():
+    print("computing", flush=True)
+    {work}
+"""
+        command = subprocess.Popen([sys.executable, "-c", script], stdout=-1, stderr=-1, text=True)
+        assert command.stdout
+        assert command.stdout.readline() == "computing\n"
+        time.sleep(0.2)
+        command.send_signal(signal.SIGTERM)
+        _, err = command.communicate(timeout=60)
+        assert command.returncode == 143
+        assert re.fullmatch(r"terminated: .*\n", err)
+
+
+def test_a_hostile_picture_is_one_rejected_file(own: Path) -> None:
+    for name, data in {
+        "exif.jpg": hostile.exif_segments(100_000),
+        "scans.jpg": hostile.scans(2_000),
+        "chunks.png": hostile.png(8, 8, before=hostile.chunk(b"teSt", b"") * 100_000),
+    }.items():
+        (own / "photos" / name).write_bytes(data)
+    command = started("sync", "photos.ris", "--json", cwd=own)
+    out, _ = command.communicate(timeout=120)
+    assert command.returncode == 0
+    change = json.loads(out)
+    assert change["added"] == 0
+    reasons = {one["path"]: one["reason"] for one in change["rejected"]}
+    assert {name for name, reason in reasons.items() if "allowed" in reason} >= {
+        "exif.jpg",
+        "scans.jpg",
+        "chunks.png",
+    }

@@ -158,7 +158,7 @@ def edit(**changes: object) -> Callable[[Path], None]:
         ("encoder.json", edit(crop="wide"), r"encoder\.json is damaged"),
         ("encoder.json", edit(weights=None), r"weights\.safetensors is missing or damaged"),
         ("encoder.json", edit(dimension=7), "dimension"),
-        ("encoder.json", edit(model="shufflenet_v2_x1_5"), r"encoder\.json is damaged"),
+        ("encoder.json", edit(model="shufflenet_v2_x1_5"), r"weights\.safetensors is damaged, or"),
         ("encoder.json", lambda file: file.write_text("[]"), r"encoder\.json has another format"),
     ],
 )

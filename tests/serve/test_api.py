@@ -412,7 +412,7 @@ def test_the_description_is_complete_and_its_page_needs_nothing_else(live: Live)
 
 
 def test_it_is_alive_and_ready_and_counts_under_patterns(live: Live, part: bytes) -> None:
-    assert get(live, "/health") == get(live, "/ready") == {"status": "ok"}
+    assert get(live, "/health") == get(live, "/ready") == {"status": "ok", "following": True}
 
     def counted() -> dict[tuple[str, ...], float]:
         text = live.client.get("/metrics").text

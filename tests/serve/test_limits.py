@@ -231,15 +231,16 @@ def test_a_picture_within_the_limits_is_taken(tight: Live) -> None:
 
 def test_too_many_requests_of_one_client_are_refused_for_a_while(opened: SearchEngine) -> None:
     with running(opened, replace(TIGHT, requests_per_second=1, burst=200)) as live:
-        statuses = [live.client.get("/health").status_code for _ in range(300)]
+        statuses = [live.client.get("/ready").status_code for _ in range(300)]
         assert statuses[:100] == [200] * 100  # the others may be spent on waiting for the server
         assert statuses.count(429) > 50
-        response = live.client.get("/health")
+        response = live.client.get("/ready")
         while response.status_code == 200:
-            response = live.client.get("/health")
+            response = live.client.get("/ready")
         refused(response, 429)
-        time.sleep(float(response.headers["Retry-After"]) + 0.1)
         assert live.client.get("/health").status_code == 200
+        time.sleep(float(response.headers["Retry-After"]) + 0.1)
+        assert live.client.get("/ready").status_code == 200
 
 
 def test_a_search_that_finds_no_room_is_sent_away(
@@ -251,7 +252,7 @@ def test_a_search_that_finds_no_room_is_sent_away(
         go_on.wait(20)
         return []
 
-    with running(opened, replace(TIGHT, threads=1, waiting=1)) as live:
+    with running(opened, replace(TIGHT, threads=1, waiting=3)) as live:
         monkeypatch.setattr(opened, "search", waits)
         answers: list[int] = []
         threads = [

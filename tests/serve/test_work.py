@@ -89,11 +89,12 @@ def test_a_cache_keeps_what_was_asked_for_last_within_its_bytes() -> None:
     cache = Cache(max_bytes=10)
 
     def get(key: str, size: int = 4) -> bytes:
-        def make() -> bytes:
+        kept = cache.get(key)
+        if kept is None:
             made.append(key)
-            return key[:1].encode() * size
-
-        return cache.get(key, make)
+            kept = key[:1].encode() * size
+            cache.keep(key, kept)
+        return kept
 
     assert [get("a"), get("b"), get("a")] == [b"aaaa", b"bbbb", b"aaaa"]
     get("c")
@@ -104,3 +105,55 @@ def test_a_cache_keeps_what_was_asked_for_last_within_its_bytes() -> None:
     get("too large", 11)
     get("a")
     assert made[-2:] == ["too large", "a"]
+
+
+async def _turns(workers: Workers, asked: list[str], go_on: Event) -> tuple[list[str], list[str]]:
+    """Ask for clients in an order; return who got a turn, in order, and who was sent away."""
+    begun: list[str] = []
+    away: list[str] = []
+
+    async def ask(client: str) -> None:
+        def work() -> None:
+            begun.append(client)
+            go_on.wait(20)
+
+        try:
+            await workers.run(work, client)
+        except HTTPException as error:
+            away.append(f"{client} {error.status_code}")
+
+    async with asyncio.TaskGroup() as group:
+        for client in asked:
+            group.create_task(ask(client))
+        await asyncio.sleep(0.2)
+        began = len(begun)
+        go_on.set()
+    return [*begun[:began], "|", *begun[began:]], away
+
+
+def test_one_client_has_neither_all_threads_nor_all_of_the_room() -> None:
+    begun, away = asyncio.run(_turns(Workers(4, 8), ["a"] * 10 + ["b"], Event()))
+    assert sorted(begun[:4]) == ["a", "a", "a", "b"]
+    assert begun[4] == "|"
+    assert away == ["a 503"] * 4
+
+
+def test_threads_go_to_the_clients_in_turn() -> None:
+    begun, away = asyncio.run(_turns(Workers(1, 20), [*"aaaabbc"], Event()))
+    assert begun == [*"a|abcaba"] or begun == [*"a|bcabaa"]
+    assert away == []
+
+
+def test_work_that_is_given_up_while_it_waits_leaves_its_place() -> None:
+    async def some() -> None:
+        workers, go_on = Workers(1, 3), Event()
+        first = asyncio.create_task(workers.run(lambda: go_on.wait(20)))
+        second = asyncio.create_task(workers.run(lambda: None, "b"))
+        await asyncio.sleep(0.1)
+        second.cancel()
+        go_on.set()
+        await first
+        for _ in range(5):
+            await workers.run(lambda: None, "b")
+
+    asyncio.run(some())

@@ -205,18 +205,18 @@ def test_a_search_in_flight_keeps_its_version(
 ) -> None:
     texture(815).save(own.engine.folder / "new.png")
     picture, count = (own.engine.folder / "new.png").read_bytes(), len(own.engine)
-    begun, go_on, read = threading.Event(), threading.Event(), own.engine.read
+    begun, go_on, embed = threading.Event(), threading.Event(), own.engine._vectors
 
     def held(*arguments: Any) -> Any:
         begun.set()
         assert go_on.wait(60)
-        return read(*arguments)
+        return embed(*arguments)
 
     def ask() -> list[str]:
         found = own.client.post("/api/search", params={"k": 50}, files={"picture": picture}).json()
         return [hit["picture"]["path"] for hit in found["hits"]]
 
-    monkeypatch.setattr(own.engine, "read", held)
+    monkeypatch.setattr(own.engine, "_vectors", held)
     with ThreadPoolExecutor(1) as pool:
         in_flight = pool.submit(ask)
         assert begun.wait(60)

@@ -12,12 +12,14 @@ from torch import nn
 from ris.artifacts import checksum, read_json, write_json, writing
 from ris.config import Network
 from ris.encoders import pytorch, runtime
-from ris.encoders.backbone import create
+from ris.encoders.backbone import create, load_state
 from ris.encoders.conversion import converted
 from ris.encoders.embedder import Embedder
 from ris.errors import RisError
 
 FORMAT = 1
+MAX_BYTES = 100_000
+"""Of an `encoder.json`; one has some 500."""
 
 
 @dataclass(frozen=True)
@@ -45,18 +47,20 @@ class Encoder:
         Raises:
             RisError: not an encoder folder, of another format, or damaged.
         """
-        identity = read_json(folder / "encoder.json")
-        weights = folder / "weights.safetensors"
+        described, weights = folder / "encoder.json", folder / "weights.safetensors"
+        if described.is_file() and described.stat().st_size > MAX_BYTES:
+            raise RisError(f"{described} has more than {MAX_BYTES} bytes, so it describes no encoder.")
+        identity = read_json(described)
         if not isinstance(identity, dict) or identity.pop("format", None) != FORMAT:
-            raise RisError(f"{folder / 'encoder.json'} has another format; make it anew with `dvc repro`.")
+            raise RisError(f"{described} has another format; make it anew with `dvc repro`.")
         if not weights.is_file() or checksum(weights) != identity.pop("weights", None):
             raise RisError(f"{weights} is missing or damaged; make it anew with `dvc repro`.")
         try:
             network = Network.model_validate(identity)
-            module = create(network)
-            module.load_state_dict(load_file(weights))
-        except (ValidationError, RuntimeError) as error:
-            raise RisError(f"{folder / 'encoder.json'} is damaged; make it anew with `dvc repro`.") from error
+        except ValidationError as error:
+            raise RisError(f"{described} is damaged; make it anew with `dvc repro`.") from error
+        module = create(network)
+        load_state(module, str(weights), lambda: load_file(weights))
         return cls(network, module)
 
     def embedder(self, precision: Literal["auto", "bf16", "fp32"] = "auto") -> Embedder:

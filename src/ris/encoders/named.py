@@ -164,14 +164,14 @@ def _module(network: Network, weights: bytes | None, file: Path | None) -> "nn.M
     """Build a network with the weights that a store keeps, or with those of a file."""
     from safetensors.torch import load
 
-    from ris.encoders.backbone import create, pretrained_state
+    from ris.encoders.backbone import create, load_state, pretrained_state
 
     module = create(network)
     if file is not None:
         module.load_state_dict(pretrained_state(network, file))
     else:
         assert weights is not None
-        module.load_state_dict(load(weights))
+        load_state(module, "The store's encoder", lambda: load(weights))
     return module
 
 

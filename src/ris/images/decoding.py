@@ -16,9 +16,10 @@ from PIL.PngImagePlugin import Blend, PngImageFile
 from pillow_heif import register_heif_opener
 
 from ris.errors import RisError
-from ris.images import jpeg
+from ris.images import jpeg, limits
 from ris.images.colour import to_srgb
-from ris.images.depth import eight_bit_colours, eight_bits, low_bytes, stated_white
+from ris.images.depth import eight_bit_colours, eight_bits, grey_white, low_bytes, stated_white
+from ris.images.strips import converted
 
 for _plugin in ("Avif", "Bmp", "Gif", "Jpeg", "Jpeg2K", "Png", "Ppm", "Tiff", "WebP"):
     import_module(f"PIL.{_plugin}ImagePlugin")  # else Pillow registers every decoder it has
@@ -61,15 +62,17 @@ def read_image(source: Path | bytes | BinaryIO, max_pixels: int, draft: int | No
     Samples of more than 8 bits are scaled so that the white that the file states becomes 255, see
     `ris.images.depth.white`. An embedded colour profile is applied, see `ris.images.colour.to_srgb`; without
     one, CMYK and the other colour spaces are converted as Pillow does it, Adobe's inverted CMYK included.
-    A JPEG that lacks its end marker alone is read.
+    A JPEG that lacks its end marker alone is read. The returned picture's `format` is that of the file.
+
+    This decodes in this process; `ris.images.decoders` does it in others, which a file cannot hang or fill.
 
     Args:
         source: a file's path, its bytes, or an open binary stream.
         max_pixels: refuse pictures of more pixels, by their header, before anything is decoded; Pillow's
-            own limit against decompression bombs holds as well.
-        draft: the shorter side, in pixels, that the caller needs at least. A JPEG is then decoded at 1/2,
-            1/4 or 1/8 of its size where its shorter side stays at least this long, which is several
-            times faster; every other picture is read at its own size.
+            own limit against decompression bombs holds as well, and those of `ris.images.limits`.
+        draft: the shorter side, in pixels, that the caller needs at least. The picture is then read at 1/2,
+            1/4 or 1/8 of its size where its shorter side stays at least this long: a JPEG is decoded so,
+            which is several times faster, of every other the pixels are averaged.
 
     Raises:
         UnreadableImage: with the kind of the problem and its reason.
@@ -81,7 +84,7 @@ def read_sized(
     source: Path | bytes | BinaryIO, max_pixels: int, draft: int | None = None
 ) -> tuple[Image.Image, Size]:
     """Read a picture as `read_image` does, and return with it the size that it has without `draft`."""
-    name, data = _content(source)
+    name, data = content(source)
     image = _open(name, data, max_pixels)
     try:
         try:
@@ -108,16 +111,22 @@ def stored_mode(source: Path | bytes | BinaryIO, max_pixels: int) -> str:
     Raises:
         UnreadableImage: the header is not that of a picture, or names more than `max_pixels` pixels.
     """
-    return _open(*_content(source), max_pixels).mode
+    return _open(*content(source), max_pixels).mode
 
 
-def _content(source: Path | bytes | BinaryIO) -> tuple[str, bytes]:
+def content(source: Path | bytes | BinaryIO) -> tuple[str, bytes]:
+    """Return what a picture file is called in a sentence, and its bytes, at most one more than are allowed.
+
+    Raises:
+        UnreadableImage: the file cannot be read.
+    """
     if isinstance(source, bytes):
         return "This file", source
     if not isinstance(source, Path):
         return "This file", source.read()
     try:
-        return str(source), source.read_bytes()
+        with source.open("rb") as stream:
+            return str(source), stream.read(limits.MAX_BYTES + 1)
     except OSError as error:
         raise UnreadableImage(
             "unreadable", f"the file cannot be read ({error.strerror})", str(source)
@@ -127,6 +136,9 @@ def _content(source: Path | bytes | BinaryIO) -> tuple[str, bytes]:
 def _open(name: str, data: bytes, max_pixels: int) -> Image.Image:
     if not data:
         raise UnreadableImage("empty", "the file is empty", name)
+    too_much = limits.excess(data)
+    if too_much is not None:
+        raise UnreadableImage("too_large", too_much, name)
     try:
         image = Image.open(BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
@@ -144,20 +156,26 @@ def _open(name: str, data: bytes, max_pixels: int) -> Image.Image:
     return image
 
 
-def to_rgb(image: Image.Image, white: int | None = None) -> Image.Image:
+def to_rgb(image: Image.Image, white: int | None = None, shrink: int = 1) -> Image.Image:
     """Bring a decoded picture of any mode to RGB, see `read_image`.
 
     Args:
         image: decoded.
         white: the value of samples of more than 8 bits that is stated to be white; None where none is.
+        shrink: as many pixels along both sides become one, their mean.
     """
     profile = image.info.get("icc_profile")
     if image.mode == "RGB" and "transparency" not in image.info and profile is None:
-        return image
+        return image.reduce(shrink) if shrink > 1 else image
     if image.mode == "F":
         raise ValueError("floating-point pixels have no defined white")
     if image.mode.startswith("I"):
-        return to_srgb(eight_bits(image, white), profile)
+        top = grey_white(image, white)
+        return converted(image, lambda strip: to_srgb(eight_bits(strip, top), profile), shrink)
+    return converted(image, lambda strip: _eight_bits_to_rgb(strip, profile), shrink)
+
+
+def _eight_bits_to_rgb(image: Image.Image, profile: object) -> Image.Image:
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         colours = to_srgb(image.convert("L") if image.mode == "LA" else layer.convert("RGB"), profile)
@@ -169,7 +187,7 @@ def to_rgb(image: Image.Image, white: int | None = None) -> Image.Image:
 
 def _decoded(image: Image.Image, data: bytes, draft: int | None) -> tuple[Image.Image, Size]:
     """Decode an opened picture; return it as `read_image` does, with its size without `draft`."""
-    size = image.size
+    form, size = image.format, image.size
     drafted = draft is not None and image.draft(None, (draft, draft)) is not None
     white = stated_white(image, data)
     if isinstance(image, PngImageFile) and image.default_image and image.is_animated:
@@ -184,9 +202,15 @@ def _decoded(image: Image.Image, data: bytes, draft: int | None) -> tuple[Image.
         size = image.size
     elif lying:
         size = size[::-1]
-    image = to_rgb(image, white)
+    image = to_rgb(image, white, 1 if draft is None or drafted else _shrink(image.size, draft))
     image.info = {}  # it is all applied, and must not be applied again
+    image.format = form
     return image, size
+
+
+def _shrink(size: Size, draft: int) -> int:
+    """Return by how much a picture may be shrunk so that its shorter side stays at least `draft` long."""
+    return next((by for by in (8, 4, 2) if min(size) // by >= draft), 1)
 
 
 def _first_frame(image: PngImageFile) -> Image.Image:

@@ -2,13 +2,15 @@
 
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
+
+from ris.images.strips import strips
 
 DEPTHS = (8, 10, 12, 14, 16, 24, 31)
 """Bits that samples have, in files with room for more that do not say how many."""
@@ -50,10 +52,14 @@ def white(peak: int, stated: int | None) -> int:
     return next((2**bits - 1 for bits in DEPTHS if peak < 2**bits), peak)
 
 
-def eight_bits(image: Image.Image, stated: int | None) -> Image.Image:
-    """Bring a grey picture of integers (mode I or I;16) to mode L; what is below 0 is black."""
-    samples = np.asarray(image)
-    return Image.fromarray(_scaled(samples, white(int(samples.max()), stated)))
+def grey_white(image: Image.Image, stated: int | None) -> int:
+    """Return the value that becomes 255 of a grey picture of integers (mode I or I;16), see `white`."""
+    return white(_peak(np.asarray(strip) for _, strip in strips(image)), stated)
+
+
+def eight_bits(image: Image.Image, top: int) -> Image.Image:
+    """Bring a grey picture of integers (mode I or I;16) to mode L: `top` is white, what is below 0 black."""
+    return Image.fromarray(_scaled(np.asarray(image), top))
 
 
 def low_bytes(image: Image.Image) -> Callable[[Image.Image], None] | None:
@@ -91,18 +97,36 @@ def eight_bit_colours(
         stated: see `stated_white`.
         lower: reads the picture of the lower bytes; it is not called where the upper ones are enough.
     """
-    channels = np.asarray(upper)[..., :3]
-    if stated == FULL or (stated is None and channels.max() >= 2 ** (14 - 8)):
+    if stated == FULL or (
+        stated is None and _peak(_colours(strip) for _, strip in strips(upper)) >= 2 ** (14 - 8)
+    ):
         return upper
-    samples = 256 * channels.astype(np.uint16) + np.asarray(lower())[..., :3]
-    top = white(int(samples.max()), stated)
-    if top == FULL:
+    below = lower()
+    level = white(_peak(samples for _, samples in _joined(upper, below)), stated)
+    if level == FULL:
         return upper
-    colours = Image.fromarray(_scaled(samples, top))
+    colours = Image.new("RGB", upper.size)
+    for top, samples in _joined(upper, below):
+        colours.paste(Image.fromarray(_scaled(samples, level)), (0, top))
     if upper.mode == "RGBA":
         colours.putalpha(upper.getchannel("A"))
     colours.info = upper.info
     return colours
+
+
+def _joined(upper: Image.Image, lower: Image.Image) -> Iterator[tuple[int, npt.NDArray[np.uint16]]]:
+    """Yield the samples (h, w, 3) whose bytes two pictures hold, each strip with its upper edge."""
+    for (top, high), (_, low) in zip(strips(upper), strips(lower), strict=True):
+        yield top, 256 * _colours(high).astype(np.uint16) + _colours(low)
+
+
+def _colours(image: Image.Image) -> npt.NDArray[np.uint8]:
+    colours: npt.NDArray[np.uint8] = np.asarray(image)[..., :3]
+    return colours
+
+
+def _peak(parts: Iterable[npt.NDArray[np.integer[Any]]]) -> int:
+    return max(int(part.max()) for part in parts)
 
 
 def _scaled(samples: npt.NDArray[np.integer[Any]], top: int) -> npt.NDArray[np.uint8]:

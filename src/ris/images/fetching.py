@@ -18,7 +18,7 @@ from urllib3.exceptions import HTTPError, LocationParseError
 from urllib3.response import HTTPResponse
 from urllib3.util import Url, parse_url
 
-from ris.errors import RisError
+from ris.errors import BadQueryError
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -55,7 +55,8 @@ def fetch(
         The bytes, whatever the server says that they are.
 
     Raises:
-        RisError: it cannot be fetched, or may not be.
+        BadQueryError: it cannot be fetched, or may not be. Whether a host is unknown, does not answer or is
+            not public is not told apart, for who asks a server learns from it what names its network has.
     """
     deadline = time.monotonic() + seconds
     try:
@@ -69,7 +70,7 @@ def fetch(
             reason = "the server's certificate is not accepted"
         else:
             reason = "the server broke off, or does not speak http as it should"
-        raise RisError(f"{url} cannot be fetched: {reason}.") from error
+        raise BadQueryError(f"{url} cannot be fetched: {reason}.") from error
 
 
 def is_public(address: Address) -> bool:
@@ -121,10 +122,10 @@ def _connected(host: str, port: int, deadline: float, is_allowed: Callable[[Addr
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise _Failed(f"no address of {host} is known") from error
+        raise _not_public(host) from error
     for *_, place in found:
         if not is_allowed(ipaddress.ip_address(place[0])):
-            raise _Failed(f"{host} is in a private or reserved network ({place[0]})")
+            raise _not_public(host)
     for family, kind, protocol, _, place in found:
         line = socket.socket(family, kind, protocol)
         try:
@@ -134,7 +135,11 @@ def _connected(host: str, port: int, deadline: float, is_allowed: Callable[[Addr
             line.close()
         else:
             return line
-    raise _Failed("the server could not be reached")
+    raise _not_public(host)
+
+
+def _not_public(host: str) -> _Failed:
+    return _Failed(f"{host} is no public host that answers")
 
 
 @contextmanager

@@ -8,11 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 END = b"\xff\xd9"
-_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])", re.DOTALL)
+MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])", re.DOTALL)
 """A marker but those that stand within a scan: stuffed bytes, restarts, fill."""
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
-_SCAN = 0xDA
+SCAN = 0xDA
+BARE = frozenset({0x01, 0xC8, 0xD8, *range(0xF0, 0xFE)})
+"""Markers that no length follows."""
 _PADDING = 64
 """Zeros in a row, at the end, that are no picture but what a broken download leaves."""
 
@@ -86,7 +88,7 @@ def _structure(data: bytes) -> _Structure:
     lacking: dict[int, npt.NDArray[np.int64]] = {}
     scans: list[_Scan] = []
     progressive, place, length = False, 2, len(data)
-    while found := _MARKER.search(data, place):
+    while found := MARKER.search(data, place):
         marker, place = found[1][0], found.end()
         size = int.from_bytes(data[place : place + 2])
         if marker == END[1] or place + size > len(data):
@@ -96,7 +98,7 @@ def _structure(data: bytes) -> _Structure:
         if marker in _FRAMES and len(segment) >= 6:
             progressive = marker in _PROGRESSIVE
             lacking = {one: np.full(64, -1, np.int64) for one in segment[6::3]}
-        if marker == _SCAN and segment and len(segment) == 4 + 2 * segment[0]:
+        if marker == SCAN and segment and len(segment) == 4 + 2 * segment[0]:
             first, last, bits = segment[-3:] if progressive else (0, 63, 0)
             scans.append(_Scan(first, bits >> 4))
             for component in segment[1:-3:2]:

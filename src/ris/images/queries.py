@@ -1,6 +1,7 @@
 """A query, in whatever form it comes, as the picture that is searched with."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeGuard
@@ -9,7 +10,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from ris.arguments import number
-from ris.images.decoding import UnreadableImage, read_image, to_rgb
+from ris.images.decoders import read_image
+from ris.images.decoding import UnreadableImage, content, to_rgb
 from ris.images.fetching import fetch
 from ris.types import BadQueryError, Box, Opened, Query
 
@@ -66,16 +68,12 @@ def read_file(file: Path | bytes, max_pixels: int, draft: int | None) -> Opened:
         BadQueryError: no file can have such a name.
     """
     try:
-        data = file if isinstance(file, bytes) else file.read_bytes()
-    except OSError as error:
-        reason = f"the file cannot be read ({error.strerror})"
-        raise UnreadableImage("unreadable", reason, str(file)) from error
+        name, data = content(file)
     except ValueError as error:  # a null byte in the name
         raise BadQueryError("The query's name is no name of a file.") from error
     try:
         return Opened(read_image(data, max_pixels, draft), hashlib.sha256(data).digest())
     except UnreadableImage as error:
-        name = "This file" if isinstance(file, bytes) else str(file)
         raise UnreadableImage(error.kind, error.reason, name) from error
 
 
@@ -84,14 +82,12 @@ def is_row(query: object) -> TypeGuard[int]:
     return isinstance(query, int | np.integer) and not isinstance(query, bool)
 
 
-def part(image: Image.Image, box: Box | None) -> Image.Image:
-    """Cut out a part of a picture, of a pixel at least; all of it without a box.
+def checked_box(box: Box) -> Box:
+    """Return a box that has an area, and lies within 0 to 1.
 
     Raises:
-        BadQueryError: the box has no area, or lies outside of 0 to 1.
+        BadQueryError: it does not, or is no box.
     """
-    if box is None:
-        return image
     if not isinstance(box, Sequence | np.ndarray) or isinstance(box, str | bytes) or len(box) != 4:
         raise BadQueryError("A box is four numbers: left, top, right and bottom, from 0 to 1.")
     left, top, right, bottom = (number("one of box", share) for share in box)
@@ -99,6 +95,26 @@ def part(image: Image.Image, box: Box | None) -> Image.Image:
         raise BadQueryError(
             f"The box {left:g}, {top:g}, {right:g}, {bottom:g} is not left, top, right, bottom from 0 to 1."
         )
+    return left, top, right, bottom
+
+
+def whole_side(side: int, box: Box | None) -> int:
+    """Return the shorter side that a picture needs so that a part of it still has `side` pixels."""
+    if box is None:
+        return side
+    left, top, right, bottom = checked_box(box)
+    return math.ceil(side / min(right - left, bottom - top))
+
+
+def part(image: Image.Image, box: Box | None) -> Image.Image:
+    """Cut out a part of a picture, of a pixel at least; all of it without a box.
+
+    Raises:
+        BadQueryError: see `checked_box`.
+    """
+    if box is None:
+        return image
+    left, top, right, bottom = checked_box(box)
     x, y = min(int(left * image.width), image.width - 1), min(int(top * image.height), image.height - 1)
     return image.crop(
         (x, y, max(x + 1, round(right * image.width)), max(y + 1, round(bottom * image.height)))

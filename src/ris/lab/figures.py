@@ -14,18 +14,13 @@ from ris.artifacts import read_json, writing
 from ris.errors import RisError
 from ris.indexes.registry import exact_of
 from ris.lab import layout
-from ris.lab.config import Params, Pca, load
+from ris.lab.config import Params, load
 from ris.lab.report.plots import edit_name, encoder_name, index_name
 
 BLOCK = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- /figures -->)", re.DOTALL)
 METRICS = ("precision@1", "precision@10", "mAP@R")
 HEADS = ["index", "encoder", *(f"{metric} micro / macro" for metric in METRICS)]
 QUESTIONS = ("same_class", "unseen_class")
-IMAGENET = {
-    "macro_new_to_imagenet": "classes new to ImageNet",
-    "macro_known_to_imagenet": "classes known to ImageNet",
-}
-"""Averages of `unseen_class` apart, by whether the pre-trained network learnt the class's label."""
 SETTINGS = {
     "shrinkage": "shrinkage",
     "sharpness": "classifier's sharpness",
@@ -33,8 +28,8 @@ SETTINGS = {
     "whiten": "whiten",
 }
 """Of a projection, as the sweeps tell them."""
-SHOWN = (*layout.INDEXES, layout.RERANKED)
-"""Indexes of the README's tables."""
+SHOWN = (*layout.SHOWN_INDEXES, layout.RERANKED)
+"""Indexes of the README's tables; the report has all."""
 
 
 def blocks(reports: Path) -> dict[str, str]:
@@ -46,8 +41,7 @@ def blocks(reports: Path) -> dict[str, str]:
     metrics, latency = read_json(reports / "metrics.json"), read_json(reports / "latency.json")
     timings = {stage: read_json(reports / f"timings/{stage}.json") for stage in layout.STAGES}
     return {
-        "same_class": same_class(metrics["same_class"], latency, load(reports.parent / "params.yaml").pca)
-        + classifiers(metrics.get("classifiers", {})),
+        "same_class": same_class(metrics["same_class"], latency),
         "unseen_class": unseen_class(metrics.get("unseen_class", {})),
         "same_picture": same_picture(metrics.get("same_picture", {}), latency.get("same_picture", {})),
         "run": run(timings),
@@ -61,47 +55,20 @@ def blocks(reports: Path) -> dict[str, str]:
     }
 
 
-def same_class(found: Mapping[str, Any], latency: Mapping[str, Any], pca: Pca) -> str:
+def same_class(found: Mapping[str, Any], latency: Mapping[str, Any]) -> str:
     """The same kind, of classes trained on."""
     rows = []
     for encoder, of_encoder in found.items():
         for name in (name for name in SHOWN if name in of_encoder):
             timed = f"{latency['search'][name]['p50_ms']:.3f} ms" if encoder == "finetuned" else ""
-            learnt = learnt_from(encoder, name, pca)
-            rows.append([index_name(name), encoder_name(encoder), learnt, *_cells(of_encoder[name]), timed])
+            rows.append([index_name(name), encoder_name(encoder), *_cells(of_encoder[name]), timed])
     n = found["finetuned"][layout.SHOWN_INDEX]["mAP@R"]["n"]
     return _table(
-        [*HEADS[:2], "learnt from labels of", *HEADS[2:], "one search, p50"],
+        [*HEADS, "one search, p50"],
         rows,
         f"{n} queries; in brackets the 95 % interval of the macro average, by bootstrap over queries, "
-        "stratified by class: it is about these very classes. Latency is on one thread, without embedding "
-        f"the picture ({latency['embed']['p50_ms']:.1f} ms at the median with one network).",
-    )
-
-
-def learnt_from(encoder: str, index: str, pca: Pca) -> str:
-    """Whose labels an encoder, and the projection of an index, have learnt from."""
-    projected = index == layout.RERANKED or layout.INDEXES[index].projected
-    if encoder != "pretrained":
-        return "ImageNet, the gallery"
-    return "ImageNet, the gallery (projection)" if projected and pca.of(encoder).shrinkage < 1 else "ImageNet"
-
-
-def classifiers(found: Mapping[str, Any]) -> str:
-    """How often classifiers on the same vectors are right, beside the first hit of plain KNN."""
-    if not found:
-        return ""
-    names = {"first_hit": "KNN, first hit", "nearest_class_mean": "nearest class mean"}
-    rows = [
-        [names.get(name, name.replace("_", " ")), encoder_name(encoder), _cell(one)]
-        for encoder, of_encoder in found.items()
-        for name, one in of_encoder.items()
-    ]
-    return "\n" + _table(
-        ["answer", "encoder", "right micro / macro"],
-        rows,
-        "The same vectors and queries; classifiers learn from the labels of the whole gallery, and know no "
-        "class that is not in it.",
+        "stratified by class. Latency is on one thread, without embedding the picture "
+        f"({latency['embed']['p50_ms']:.1f} ms at the median with one network).",
     )
 
 
@@ -112,22 +79,14 @@ def unseen_class(found: Mapping[str, Any]) -> str:
     rows = []
     for encoder, of_encoder in found.items():
         for name in (name for name in SHOWN if name in of_encoder):
-            told = of_encoder[name]["mAP@R"]
-            by_draw = ", ".join(f"{value:.3f}" for value in told["macro_by_draw"])
-            apart = [f"{told[end]:.3f} {_interval(told, end)}" for end in IMAGENET if end in told]
-            rows.append([index_name(name), encoder_name(encoder), *apart, *_cells(of_encoder[name]), by_draw])
+            by_draw = ", ".join(f"{value:.3f}" for value in of_encoder[name]["mAP@R"]["macro_by_draw"])
+            rows.append([index_name(name), encoder_name(encoder), *_cells(of_encoder[name]), by_draw])
     one = found["finetuned"][layout.SHOWN_INDEX]["mAP@R"]
-    heads = [f"mAP@R macro, {name}" for end, name in IMAGENET.items() if end in one]
-    about = (
-        "classes like these: a bootstrap over classes, and queries within them"
-        if "n_classes" in one
-        else "these very classes, by bootstrap over queries, and says nothing of others: see the draws"
-    )
     return _table(
-        ["index", "encoder", *heads, *HEADS[2:], "mAP@R macro by draw"],
+        [*HEADS, "mAP@R macro by draw"],
         rows,
         f"{one['n']} queries of {len(one['macro_by_draw'])} draws of classes against the whole gallery; "
-        f"network and PCA learnt from the other classes alone. The 95 % interval is about {about}.",
+        "network and PCA learnt from the other classes alone.",
     )
 
 
@@ -240,7 +199,7 @@ def ablations(file: Path) -> str:
     of_question = [lines.set_index(key) for _, lines in table.groupby("question", sort=False)]
     heads = ["experiment"]
     for question in table["question"].unique():
-        heads += [f"mAP@R macro, `{question}`", "difference", "p", "by seed"]
+        heads += [f"mAP@R macro, `{question}`", "difference", "by seed"]
     rows = []
     for name, device in of_question[0].index:
         row = [name.replace("_", " ")]
@@ -249,18 +208,15 @@ def ablations(file: Path) -> str:
             row.append(f"{one['mAP@R macro']:.3f}")
             low, high = one["mAP@R low"], one["mAP@R high"]
             more = f"{one['mAP@R difference']:+.3f} ({low:+.3f} to {high:+.3f})"
-            p = f"{one['mAP@R p']:.3f}"
-            row += [more, p, one["mAP@R by seed"]] if low or high else ["", "", ""]
+            row += [more, one["mAP@R by seed"]] if low or high else ["", ""]
         rows.append([*row, f"{of_question[0].loc[(name, device), 'minutes']:.1f}, {device}"])
     queries = ", ".join(f"{lines['n'].iloc[0]} of `{lines['question'].iloc[0]}`" for lines in of_question)
     return _table(
         [*heads, "minutes"],
         rows,
         f"{queries} validation pictures; means over seeds, and the difference from the recipe on the same "
-        "device, with its 95 % interval: about these very classes (`same_class`, by bootstrap over pictures) "
-        "or about classes like these (`unseen_class`, over classes and pictures within them); p of no "
-        f"difference, corrected for the {len(table) - len(of_question) * len(table['device'].unique())} "
-        "comparisons of the table (Holm); minutes of one training.",
+        "device, with its 95 % interval by bootstrap over pictures, stratified by class; minutes of one "
+        "training.",
     )
 
 
@@ -342,11 +298,10 @@ def _table(heads: list[str], rows: list[list[str]], note: str) -> str:
 
 
 def _cells(summaries: Mapping[str, Any]) -> list[str]:
-    return [_cell(summaries[metric]) for metric in METRICS]
-
-
-def _cell(one: Mapping[str, Any]) -> str:
-    return f"{one['micro']:.3f} / {one['macro']:.3f} {_interval(one, 'macro')}"
+    return [
+        f"{one['micro']:.3f} / {one['macro']:.3f} {_interval(one, 'macro')}"
+        for one in (summaries[metric] for metric in METRICS)
+    ]
 
 
 def _recall(metrics: Mapping[str, Any], k: int) -> str:

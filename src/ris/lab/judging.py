@@ -1,47 +1,31 @@
 """What `evaluate` asks: every query of every index, and the lists of where the answers fail."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NotRequired
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from ris.artifacts import write_table
-from ris.indexes.registry import approximated, exact_of
-from ris.lab import baselines, layout
+from ris.indexes.registry import approximated
+from ris.lab import layout
 from ris.lab.config import Evaluate, Params
 from ris.lab.data.split import check_split
 from ris.lab.gallery import raw_vectors, read_gallery, searched
-from ris.lab.inputs import Catalog, Integers
+from ris.lab.inputs import Catalog
 from ris.lab.layout import Tree
 from ris.lab.report import tables
-from ris.lab.unseen import check_unseen, held_out, known_to_imagenet
-from ris.metrics.intervals import Summary, macro, resampled_classes, summarise_all
+from ris.lab.unseen import check_unseen, held_out
+from ris.metrics.intervals import Summary, retrieval_summary
 from ris.metrics.judge import Judged, Question, judge
-from ris.metrics.retrieval import Floats, capped_queries
 
 SHOWN_ENCODER = "finetuned"
 
 
-class OverDraws(Summary):
-    """A metric over the queries of all draws; intervals are for classes like these: `resampled_classes`."""
+class PooledSummary(Summary):
+    """A metric over the queries of all draws."""
 
-    n_classes: int
     macro_by_draw: list[float]
     """The macro average of each draw, in their order."""
-
-
-class PooledSummary(OverDraws):
-    """The same, with the classes apart that ImageNet has, where known: the network learnt their labels."""
-
-    macro_new_to_imagenet: NotRequired[float]
-    macro_new_to_imagenet_ci95: NotRequired[list[float]]
-    macro_new_to_imagenet_by_draw: NotRequired[list[float]]
-    n_classes_new_to_imagenet: NotRequired[int]
-    macro_known_to_imagenet: NotRequired[float]
-    macro_known_to_imagenet_ci95: NotRequired[list[float]]
-    macro_known_to_imagenet_by_draw: NotRequired[list[float]]
-    n_classes_known_to_imagenet: NotRequired[int]
 
 
 def ask(params: Params, tree: Tree, catalog: Catalog) -> tuple[Question, dict[str, dict[str, Judged]]]:
@@ -57,29 +41,6 @@ def ask(params: Params, tree: Tree, catalog: Catalog) -> tuple[Question, dict[st
     return question, judged
 
 
-def ask_classifiers(
-    params: Params, tree: Tree, catalog: Catalog, judged: dict[str, dict[str, Judged]]
-) -> dict[str, dict[str, Summary]]:
-    """Return how often classifiers on the same vectors are right, beside the first hit of the exact index.
-
-    Returns:
-        Encoder -> classifier -> averages of being right.
-    """
-    settings, found = params.evaluate, {}
-    parts = [catalog.rows(split) for split in ("train", "validation", "query")]
-    asked = catalog.labels[catalog.queries]
-    for encoder in layout.ENCODERS:
-        vectors = raw_vectors(params, tree, catalog, encoder)
-        labelled = (baselines.Labelled(vectors[rows], catalog.labels[rows]) for rows in parts)
-        first = judged[encoder][exact_of(projected=False)].nearest[:, 0]
-        right = {
-            "first_hit": (catalog.labels[catalog.gallery][first] == asked).astype(np.float64),
-            **baselines.answers(*labelled),
-        }
-        found[encoder] = summarise_all(right, asked, settings.bootstrap, params.seed)
-    return found
-
-
 def ask_unseen(
     params: Params, tree: Tree, catalog: Catalog
 ) -> dict[str, dict[str, dict[str, PooledSummary]]] | None:
@@ -93,7 +54,6 @@ def ask_unseen(
     """
     groups = catalog.table["group"].to_numpy()
     settings = params.evaluate
-    known = known_to_imagenet(params, catalog)
     asked: dict[str, dict[str, list[tuple[Question, Judged]]]] = {}
     for draw in params.unseen.draws:
         held = held_out(params, catalog, draw)
@@ -104,56 +64,26 @@ def ask_unseen(
             for name, one in judge_encoder(params, tree, catalog, question, encoder).items():
                 asked.setdefault(base, {}).setdefault(name, []).append((question, one))
     return {
-        encoder: {name: pooled(answers, settings, params.seed, known) for name, answers in found.items()}
+        encoder: {name: pooled(answers, settings, params.seed) for name, answers in found.items()}
         for encoder, found in asked.items()
     } or None
 
 
 def pooled(
-    answers: Sequence[tuple[Question, Judged]], settings: Evaluate, seed: int, known: Integers | None
+    answers: Sequence[tuple[Question, Judged]], settings: Evaluate, seed: int
 ) -> dict[str, PooledSummary]:
-    """Average over several draws: a class that two of them hold out counts as two.
-
-    Args:
-        answers: of each draw, what was asked and what came back.
-        known: label codes of the classes that ImageNet has, to average these and the others apart.
-    """
-    labels = np.concatenate([question.query_labels for question, _ in answers])
-    draws = np.repeat(np.arange(len(answers)), [len(question.query_labels) for question, _ in answers])
+    """Average over several draws: a class that two of them hold out counts as two."""
+    labels = np.concatenate(
+        [(one.labels.max() + 1) * draw + one.query_labels for draw, (one, _) in enumerate(answers)]
+    )
     n_relevant = np.concatenate([question.n_relevant for question, _ in answers])
     values = {
         name: np.concatenate([judged.values[name] for _, judged in answers]) for name in answers[0][1].values
     }
-    summary: dict[str, Any] = {**averaged(values, labels, draws, settings, seed)}
-    for k in settings.k:
-        summary[f"precision@{k}"]["capped_queries"] = capped_queries(n_relevant, k)
-    if known is not None:
-        inside = np.isin(labels, known)
-        for end, some in (("new_to_imagenet", ~inside), ("known_to_imagenet", inside)):
-            if some.any():
-                chosen = {name: value[some] for name, value in values.items()}
-                for name, one in averaged(chosen, labels[some], draws[some], settings, seed).items():
-                    summary[name] |= {
-                        f"macro_{end}": one["macro"],
-                        f"macro_{end}_ci95": one["macro_ci95"],
-                        f"macro_{end}_by_draw": one["macro_by_draw"],
-                        f"n_classes_{end}": one["n_classes"],
-                    }
-    return summary
-
-
-def averaged(
-    values: Mapping[str, Floats], labels: Integers, draws: Integers, settings: Evaluate, seed: int
-) -> dict[str, OverDraws]:
-    """Average values (q,) of queries with label codes (q,), asked in draws (q,)."""
-    classes = labels + (labels.max() + 1) * draws
-    by_draw = {
-        name: [macro(value[draws == draw], labels[draws == draw]) for draw in np.unique(draws)]
-        for name, value in values.items()
-    }
+    summary = retrieval_summary(values, labels, n_relevant, settings.k, settings.bootstrap, seed)
     return {
-        name: {**one, "n_classes": len(np.unique(classes)), "macro_by_draw": by_draw[name]}
-        for name, one in summarise_all(values, classes, settings.bootstrap, seed, resampled_classes).items()
+        name: {**one, "macro_by_draw": [judged.summary[name]["macro"] for _, judged in answers]}
+        for name, one in summary.items()
     }
 
 

@@ -3,9 +3,8 @@
 Optuna proposes settings out of conf/tuning.yaml, once those of params.yaml have been tried as they are. Each
 is judged by the validation pictures asked against the training ones, on two objectives: mAP@R, macro, and the
 p50 of one query. No query is looked at, so that the search may be chosen by it. With an encoder that must not
-know the classes of a draw, such as `encoder=pretrained_unseen3`, these classes alone are asked for, without
-those that ImageNet has where that is known, and no projection learns from them. Trials are kept in
-.ris/tuning/: killed and started again, it goes on.
+know the classes of a draw, such as `encoder=pretrained_unseen3`, these classes alone are asked for, and no
+projection learns from them. Trials are kept in .ris/tuning/: killed and started again, it goes on.
 """
 
 import hashlib
@@ -36,7 +35,7 @@ from ris.lab.config import Params
 from ris.lab.inputs import Catalog, Integers, fit_projection, read_classifier, read_space
 from ris.lab.layout import Tree
 from ris.lab.report import plots
-from ris.lab.unseen import held_out, known_to_imagenet
+from ris.lab.unseen import held_out
 from ris.metrics.judge import Question, judge
 from ris.metrics.latency import measure_latency
 
@@ -128,8 +127,7 @@ def tune(
     """
     catalog = Catalog.read(tree)
     vectors = [checksum(tree.read(layout.features(part))) for part in layout.parts(settings.encoder)]
-    left_out = _known(params, catalog).tolist() if layout.draw_unknown_to(settings.encoder) else []
-    decisive = (settings.space, settings.encoder, _fixed(params, settings), catalog.sha256, vectors, left_out)
+    decisive = (settings.space, settings.encoder, _fixed(params, settings), catalog.sha256, vectors)
     identity = hashlib.sha256(repr(decisive).encode()).hexdigest()[:16]
     trials.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -231,7 +229,7 @@ def judged(params: Params, tree: Tree, catalog: Catalog, encoder: str, index: st
         params: those of `pca` are used, whatever the encoder.
         tree: of the vectors.
         catalog: of the pictures.
-        encoder: one that does not know a draw's classes is asked for these alone, new to ImageNet.
+        encoder: one that does not know a draw's classes is asked for these alone.
         index: to search by.
 
     Returns:
@@ -243,8 +241,6 @@ def judged(params: Params, tree: Tree, catalog: Catalog, encoder: str, index: st
         held = held_out(params, catalog, draw)
         learnt = held.known(gallery)
         asked = held.asked(asked)
-        new = asked[~np.isin(catalog.labels[asked], _known(params, catalog))]
-        asked = new if len(new) else asked
     vectors = read_space(params, tree, catalog, encoder, projected=False)
     if _matters("pca", index):
         settings, classifier = params.pca, read_classifier(params.pca, tree, encoder)
@@ -260,18 +256,13 @@ def judged(params: Params, tree: Tree, catalog: Catalog, encoder: str, index: st
     return found.summary["mAP@R"]["macro"], timed["p50_ms"]
 
 
-def _known(params: Params, catalog: Catalog) -> Integers:
-    known = known_to_imagenet(params, catalog)
-    return np.zeros(0, np.int64) if known is None else known
-
-
 def _search(
     params: Params, vectors: Vectors, index: str
 ) -> Callable[[Vectors, int], tuple[Vectors, Integers]]:
     if index == layout.RERANKED:
         return Reranked(vectors, params.reranking).search_many
     kind = layout.INDEXES[index]
-    return kind.index.build(vectors, params.index_parameters(kind), params.index_seed).search
+    return kind.index.build(vectors, params.index_parameters(kind), params.seed).search
 
 
 def _line(trial: FrozenTrial, settings: Tuning) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """From one value a query to micro and macro averages with their bootstrap intervals."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NotRequired, TypeAlias, TypedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 from scipy.stats import beta
@@ -22,105 +22,49 @@ class Summary(TypedDict):
     capped_queries: NotRequired[int]
 
 
-Resampled: TypeAlias = Callable[[Floats, Integers, int, int], tuple[Floats, Floats]]
-"""Values (q, m) of queries under m metrics, label codes (q,), how many resamples, and their seed, to the
-micro and macro averages of each resample, (n_resamples, m) each."""
-
-
-def resampled_queries(values: Floats, labels: Integers, n_resamples: int, seed: int) -> tuple[Floats, Floats]:
-    """Resample the queries of each class: what other queries of these very classes would have given.
-
-    Every resample draws from each class as many queries as it has (Efron & Tibshirani 1993, "An Introduction
-    to the Bootstrap", chapters 8 and 13). A class of n queries shows (n - 1)/n of its variance, so intervals
-    are slightly narrow where classes are small. See `Resampled`.
-    """
-    _, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-    # Class sizes are the same in every resample, so the macro average too is a sum with fixed weights.
-    weights = np.stack([np.full(len(codes), 1 / len(codes)), 1 / (len(sizes) * sizes[codes])])
-    terms = weights[:, :, None] * values
-    generator = np.random.default_rng(seed)
-    resampled = np.zeros((2, n_resamples, values.shape[1]))
-    for code, size in enumerate(sizes):
-        draws = generator.multinomial(size, np.full(size, 1 / size), size=n_resamples)
-        resampled += draws @ terms[:, codes == code]
-    return resampled[0], resampled[1]
-
-
-def macro(values: Floats, labels: Integers) -> float:
-    """Return the mean over classes of the mean over a class's queries, values (q,), label codes (q,)."""
-    _, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-    return round(float((np.bincount(codes, values) / sizes).mean()), DECIMALS)
-
-
-def resampled_classes(values: Floats, labels: Integers, n_resamples: int, seed: int) -> tuple[Floats, Floats]:
-    """Resample classes, and within each drawn class its queries: what other classes would have given.
-
-    A two-stage bootstrap (Davison & Hinkley 1997, "Bootstrap Methods and their Application", section 3.8).
-    See `Resampled`.
-    """
-    _, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-    generator = np.random.default_rng(seed)
-    drawn = generator.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), size=n_resamples)
-    total, means = np.zeros((2, n_resamples, values.shape[1]))
-    for code, size in enumerate(sizes):
-        counts = generator.multinomial(drawn[:, code] * size, np.full(size, 1 / size))
-        sums = counts @ values[codes == code]
-        total, means = total + sums, means + sums / size
-    return total / (drawn @ sizes)[:, None], means / len(sizes)
-
-
 def summarise_all(
-    values: Mapping[str, Floats],
-    labels: Integers,
-    n_resamples: int,
-    seed: int,
-    resampled: Resampled = resampled_queries,
+    values: Mapping[str, Floats], labels: Integers, n_resamples: int, seed: int
 ) -> dict[str, Summary]:
-    """Average several metrics over the same queries, with 95 % percentile intervals from the same resamples.
+    """Average several metrics over the same queries, with intervals from the same resamples.
+
+    The intervals are 95 % percentile intervals of a bootstrap over queries, stratified by class: every
+    resample draws from each class as many queries as it has (Efron & Tibshirani 1993, "An Introduction to
+    the Bootstrap", chapters 8 and 13). A class of n queries shows (n - 1)/n of its variance, so intervals
+    are slightly narrow where classes are small.
 
     Args:
         values: (q,) one value a query, under each metric's name.
         labels: (q,) label codes.
         n_resamples: bootstrap resamples.
         seed: of the resampling.
-        resampled: what is drawn, and so what the interval is about: `resampled_queries`, these very classes,
-            or `resampled_classes`, classes like these.
 
     Returns:
         A summary under each metric's name, rounded to 6 decimals.
     """
     table = np.stack(list(values.values()), axis=1)
-    drawn = resampled(table, labels, n_resamples, seed)
-    bounds = np.quantile(drawn, [0.025, 0.975], axis=1).round(DECIMALS)
+    _, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    # Class sizes are the same in every resample, so the macro average too is a sum with fixed weights.
+    weights = np.stack([np.full(len(codes), 1 / len(codes)), 1 / (len(sizes) * sizes[codes])])
+    terms = weights[:, :, None] * table
+
+    generator = np.random.default_rng(seed)
+    resampled = np.zeros((2, n_resamples, table.shape[1]))
+    for code, size in enumerate(sizes):
+        draws = generator.multinomial(size, np.full(size, 1 / size), size=n_resamples)
+        resampled += draws @ terms[:, codes == code]
+
+    averages = terms.sum(axis=1).round(DECIMALS)
+    bounds = np.quantile(resampled, [0.025, 0.975], axis=1).round(DECIMALS)
     return {
         name: Summary(
-            micro=round(float(table[:, column].mean()), DECIMALS),
+            micro=float(averages[0, column]),
             micro_ci95=bounds[:, 0, column].tolist(),
-            macro=macro(table[:, column], labels),
+            macro=float(averages[1, column]),
             macro_ci95=bounds[:, 1, column].tolist(),
-            n=len(table),
+            n=len(codes),
         )
         for column, name in enumerate(values)
     }
-
-
-def two_sided(differences: Floats) -> float:
-    """Return the p-value of "no difference" from resampled differences (n,).
-
-    Twice the smaller share on one side of 0, the data themselves counted as one resample (Davison & Hinkley
-    1997, section 4.2).
-    """
-    smaller = min(np.count_nonzero(differences <= 0), np.count_nonzero(differences >= 0))
-    return float(min(1.0, 2 * (smaller + 1) / (len(differences) + 1)))
-
-
-def holm(p_values: Floats) -> Floats:
-    """Correct p-values (n,) for their number: Holm 1979, "A simple sequentially rejective multiple test"."""
-    order = np.argsort(p_values, kind="stable")
-    steps = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1))
-    corrected = np.empty(len(p_values))
-    corrected[order] = np.minimum(steps, 1.0)
-    return corrected
 
 
 def retrieval_summary(

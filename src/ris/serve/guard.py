@@ -1,6 +1,7 @@
 """What stands between a client and the application: who is let in, how much of it, and how fast."""
 
 import asyncio
+import ipaddress
 import logging
 import math
 import time
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -41,8 +43,13 @@ SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+HEALTH = "/health"
 DISCARD_SECONDS = 2.0
 """How long the rest of a body that is too large is thrown away, so that its sender hears the answer."""
+MAX_FORM = 64_000
+"""Bytes of a form that is no multipart: it can only hold an address, and is parsed byte by byte."""
+MAX_PARTS = 100
+"""Of a multipart form, and of lines in it that could begin one."""
 FORGET_SECONDS = 60.0
 """After which the count of a client that went away is dropped."""
 
@@ -79,6 +86,14 @@ class Allowance:
         self._swept = now
 
 
+def client_of(scope: Scope) -> str:
+    """Return whom a request counts for: its address, of IPv6 the network of which one client has all."""
+    host = scope["client"][0] if scope.get("client") else ""
+    if ":" not in host:
+        return str(host)
+    return str(ipaddress.IPv6Network((host.partition("%")[0], 64), strict=False))
+
+
 def host_name(host: str) -> str:
     """Return a Host header's name without its port, in lower case."""
     name, colon, port = host.rpartition(":")
@@ -108,6 +123,9 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        method = scope["method"]
+        if method == "HEAD":
+            scope = {**scope, "method": "GET"}  # The connection leaves the answer's body out.
         started = time.perf_counter()
         body = Body(scope, receive, self.settings.max_bytes, self.settings.upload_seconds)
         status = 0
@@ -135,10 +153,10 @@ class Guard:
         except Exception:
             if status:
                 raise
-            log.exception("%s %s failed", scope["method"], scope["path"])
+            log.exception("%s %s failed", method, scope["path"])
             await ProblemResponse(500, "The server failed; its log says why.")(scope, receive, answer)
         finally:
-            self.metrics.observe(scope, status, time.perf_counter() - started)
+            self.metrics.observe({**scope, "method": method}, status, time.perf_counter() - started)
 
     def _refusal(self, scope: Scope) -> ProblemResponse | None:
         host = Headers(scope=scope).get("host", "")
@@ -146,7 +164,9 @@ class Guard:
             return ProblemResponse(
                 421, "This server does not answer under that name; start it with it to allow it."
             )
-        wait = self.allowance.wait(scope["client"][0] if scope.get("client") else "")
+        if scope["path"] == HEALTH:  # It costs no more than to refuse it.
+            return None
+        wait = self.allowance.wait(client_of(scope))
         if wait:
             return ProblemResponse(
                 429, "Too many requests; wait a moment.", {"Retry-After": f"{math.ceil(wait)}"}
@@ -159,7 +179,14 @@ class Body:
 
     def __init__(self, scope: Scope, receive: Receive, max_bytes: int, seconds: float) -> None:
         headers = Headers(scope=scope)
-        self._receive, self._max_bytes, self._seconds = receive, max_bytes, seconds
+        kind, options = parse_options_header(headers.get("content-type"))
+        multipart = kind == b"multipart/form-data"
+        self._part = b"--" + options.get(b"boundary", b"") if multipart else None
+        """What begins a part of it."""
+        self._parts = 0
+        self._receive, self._seconds = receive, seconds
+        self._max_bytes = max_bytes if multipart else min(max_bytes, MAX_FORM)
+        self._two_lengths = "content-length" in headers and "transfer-encoding" in headers
         self._length = headers.get("content-length", "0")
         self._waits_to_be_asked = headers.get("expect", "").lower() == "100-continue"
         self._deadline = asyncio.get_running_loop().time() + seconds
@@ -168,7 +195,11 @@ class Body:
         """Whether there is more of it to come."""
 
     def refusal(self) -> ProblemResponse | None:
-        """Return the answer to a body that says itself that it is too large."""
+        """Return the answer to a body that says that it is too large, or says its length twice."""
+        if self._two_lengths:
+            return ProblemResponse(
+                400, "Give Content-Length or Transfer-Encoding, not both.", {"Connection": "close"}
+            )
         if not self._length.isdecimal():
             return ProblemResponse(400, "The Content-Length is no number.")
         return ProblemResponse(413, self._too_large()) if int(self._length) > self._max_bytes else None
@@ -190,6 +221,8 @@ class Body:
         self._count(message)
         if self._bytes > self._max_bytes:
             raise HTTPException(413, self._too_large())
+        if self._parts > MAX_PARTS:
+            raise HTTPException(413, f"The request has more than the {MAX_PARTS} parts that are allowed.")
         return message
 
     async def discard(self) -> None:
@@ -203,6 +236,8 @@ class Body:
 
     def _count(self, message: Message) -> None:
         self._bytes += len(message.get("body", b""))
+        if self._part is not None:
+            self._parts += message.get("body", b"").count(self._part)
         self.pending = message.get("more_body", False)
 
     def _too_large(self) -> str:

@@ -28,6 +28,12 @@ class Metrics:
         self.in_progress = Gauge(
             "ris_requests_in_progress", "Requests being answered.", registry=self.registry
         )
+        self.following = Gauge(
+            "ris_following", "1 where the store is followed, 0 where that failed.", registry=self.registry
+        )
+        self.follow_failures = Counter(
+            "ris_follow_failures", "Times that the store could not be followed.", registry=self.registry
+        )
         pictures = Gauge("ris_pictures", "Pictures in the store.", registry=self.registry)
         pictures.set_function(lambda: len(engine))
 

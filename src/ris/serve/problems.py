@@ -1,5 +1,6 @@
 """What goes wrong, told as RFC 9457 has it: application/problem+json."""
 
+import errno
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -11,13 +12,16 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from ris.engine import BusyError, NoSuchPictureError, ReadOnlyError, RemovalError
+from ris.engine import BadQueryError, BusyError, NoSuchPictureError, ReadOnlyError, RemovalError
 from ris.errors import RisError
 from ris.images.decoding import UnreadableImage
 
 log = logging.getLogger("ris.serve")
 
 MEDIA_TYPE = "application/problem+json"
+FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+MISTAKES, LETTERS = 5, 200
+"""Of a request that are told, and of each, at most."""
 
 
 class Mistake(BaseModel):
@@ -60,28 +64,52 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
-def status_of(error: RisError) -> int:
-    """Return the HTTP status that says what an error of the engine says."""
+def problem_of(error: RisError) -> ProblemResponse | None:
+    """Return the answer to what a client caused, without any path of this machine.
+
+    Returns:
+        None where the error is the server's, or the store's, and its sentence is for the log.
+    """
     match error:
-        case NoSuchPictureError():
-            return 404
         case UnreadableImage(kind="too_large"):
-            return 413
+            return ProblemResponse(413, f"This file cannot be used as a picture: {error.reason}.")
         case UnreadableImage():
-            return 422
+            return ProblemResponse(422, f"This file cannot be used as a picture: {error.reason}.")
+        case NoSuchPictureError():
+            return ProblemResponse(404, str(error))
         case ReadOnlyError():
-            return 403
-        case BusyError() | RemovalError():
-            return 409
-    return 400
+            return ProblemResponse(403, "The store or its folder cannot be written.")
+        case BusyError():
+            return ProblemResponse(409, "Another process is writing to the store; try again in a moment.")
+        case RemovalError():
+            detail = "So many pictures are gone from the folder that none was taken out; sync by the command."
+            return ProblemResponse(409, detail)
+        case BadQueryError():
+            return ProblemResponse(400, str(error))
+    return None
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether an error, or what caused it, is that the disk is full."""
+    while error is not None:
+        if getattr(error, "errno", None) in FULL or any(f"os error {code}" in str(error) for code in FULL):
+            return True
+        error = error.__cause__
+    return False
 
 
 def add_handlers(app: FastAPI) -> None:
     """Have an application answer every error with a problem."""
 
-    def of_engine(_: Request, error: Exception) -> ProblemResponse:
-        assert isinstance(error, RisError)
-        return ProblemResponse(status_of(error), str(error))
+    def of_engine(request: Request, error: Exception) -> ProblemResponse:
+        assert isinstance(error, RisError | OSError)
+        problem = problem_of(error) if isinstance(error, RisError) else None
+        if problem is not None:
+            return problem
+        log.error("%s %s: %s", request.method, request.url.path, error)
+        if is_disk_full(error):
+            return ProblemResponse(507, "The server's disk is full; all is as it was.")
+        return ProblemResponse(500, "The server failed; its log says why.")
 
     def of_http(_: Request, error: Exception) -> ProblemResponse:
         assert isinstance(error, HTTPException)
@@ -90,12 +118,13 @@ def add_handlers(app: FastAPI) -> None:
     def of_values(_: Request, error: Exception) -> ProblemResponse:
         assert isinstance(error, RequestValidationError)
         mistakes = [
-            Mistake(where=".".join(str(part) for part in one["loc"]), what=one["msg"])
-            for one in error.errors()
+            Mistake(where=".".join(str(part) for part in one["loc"])[:LETTERS], what=one["msg"][:LETTERS])
+            for one in error.errors()[:MISTAKES]
         ]
         told = "; ".join(f"{one.where}: {one.what}" for one in mistakes)
         return ProblemResponse(422, f"The request is not as it should be ({told}).", errors=mistakes)
 
     app.add_exception_handler(RisError, of_engine)
+    app.add_exception_handler(OSError, of_engine)
     app.add_exception_handler(HTTPException, of_http)
     app.add_exception_handler(RequestValidationError, of_values)

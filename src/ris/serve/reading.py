@@ -9,6 +9,7 @@ import numpy as np
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from ris.serve.guard import client_of
 from ris.serve.problems import responses
 from ris.serve.schemas import (
     MAX_ROW,
@@ -21,6 +22,7 @@ from ris.serve.schemas import (
     Working,
 )
 from ris.serve.service import Service
+from ris.serve.views import View
 
 RowInPath = Annotated[int, Path(ge=0, le=MAX_ROW, description="Number of a picture in the store.")]
 Version = Annotated[
@@ -61,13 +63,20 @@ def not_ready(working: Working) -> JSONResponse:
     return JSONResponse(working.model_dump(), 202, {"Retry-After": "1"})
 
 
+def view_response(view: View, headers: dict[str, str]) -> Response:
+    """Answer with pixels; those of a file that has changed since are kept by nobody."""
+    if not view.of_store:
+        headers = {"Cache-Control": "no-store"}
+    return Response(view.content, headers=headers, media_type="image/jpeg")
+
+
 def router(service: Service) -> APIRouter:
     """Return the routes that read."""
     routes = APIRouter(prefix="/api", tags=["look"])
     engine, settings, views = service.engine, service.settings, service.views
 
     async def picture_response(
-        request: Request, row: int, side: int, version: str | None, make: Callable[[int, int], bytes]
+        request: Request, row: int, side: int, version: str | None, make: Callable[[int, int], View]
     ) -> Response:
         sha256 = engine.picture(row).sha256
         tag = f'"{sha256[:16]}-{side}"'
@@ -75,8 +84,8 @@ def router(service: Service) -> APIRouter:
         headers = {"ETag": tag, "Cache-Control": FOREVER if current else ASK_AGAIN}
         if request.headers.get("if-none-match") == tag:
             return Response(None, 304, headers)
-        content = await service.pictures.run(lambda: make(row, side))
-        return Response(content, headers=headers, media_type="image/jpeg")
+        view = await service.pictures.run(lambda: make(row, side), client_of(request.scope))
+        return view_response(view, headers)
 
     @routes.get("/about", summary="What is served")
     def about() -> About:
@@ -141,13 +150,12 @@ def router(service: Service) -> APIRouter:
         "/sheet", summary="Many pictures in one", response_class=Response, responses=JPEG | responses(503)
     )
     async def sheet(
-        rows: Rows, side: Annotated[int, Query(ge=16, le=128)] = 80, v: Version = None
+        request: Request, rows: Rows, side: Annotated[int, Query(ge=16, le=128)] = 80, v: Version = None
     ) -> Response:
         """Show the middles of pictures as squares, eight beside each other; grey where there is none."""
         numbers = [int(row) for row in rows.split(",")]
-        content = await service.pictures.run(lambda: views.sheet(numbers, side))
-        headers = {"Cache-Control": FOREVER if v else ASK_AGAIN}
-        return Response(content, headers=headers, media_type="image/jpeg")
+        view = await service.pictures.run(lambda: views.sheet(numbers, side), client_of(request.scope))
+        return view_response(view, {"Cache-Control": FOREVER if v else ASK_AGAIN})
 
     @routes.get("/map", summary="The map", response_class=Response, responses=BYTES | NOT_READY)
     def map_of_all() -> Response:

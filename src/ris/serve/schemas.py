@@ -327,3 +327,6 @@ class State(BaseModel):
     """Whether the server is well."""
 
     status: Literal["ok"] = "ok"
+    following: bool = Field(
+        True, description="Whether the store can be followed; else what is searched may be out of date."
+    )

@@ -1,11 +1,12 @@
 """Routes that search: with a picture of the store, with an upload or, where that was allowed, an address."""
 
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
-from fastapi import APIRouter, File, Form, Query, Response, UploadFile
+from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
 from starlette.exceptions import HTTPException
 
-from ris.engine import Query as Asked
+from ris.engine import Box, Opened
+from ris.serve.guard import client_of
 from ris.serve.problems import responses
 from ris.serve.reading import JPEG, NOT_READY, not_ready
 from ris.serve.schemas import (
@@ -36,6 +37,9 @@ Address = Annotated[
     ),
 ]
 
+Asked: TypeAlias = Opened | int
+"""A query that was read, or a row of the store."""
+
 PREVIEW_SIDE = 1200
 REFUSALS = responses(403, 404, 408, 413, 422, 503)
 
@@ -45,18 +49,21 @@ def router(service: Service) -> APIRouter:
     routes = APIRouter(prefix="/api", tags=["search"], responses=REFUSALS)
     engine = service.engine
 
-    async def asked(picture: UploadFile | None, url: str | None) -> Asked:
+    async def asked(
+        request: Request, picture: UploadFile | None, url: str | None, box: Box | None = None
+    ) -> Opened:
         if (picture is None) == (url is None):
             raise HTTPException(422, "Send either a picture or an address.")
         if picture is not None:
-            return service.checked(await picture.read())
+            return await service.uploaded(client_of(request.scope), picture, box)
         if not service.settings.urls:
             raise HTTPException(403, "This server does not fetch addresses; it must be started so.")
         assert url is not None
-        return url
+        return await service.fetched(client_of(request.scope), url, box)
 
-    async def similar(query: Asked, options: SearchOptions) -> Similar:
+    async def similar(request: Request, query: Asked, options: SearchOptions, box: Box | None) -> Similar:
         hits, milliseconds = await service.timed(
+            client_of(request.scope),
             lambda: engine.search(
                 query,
                 options.k,
@@ -65,21 +72,21 @@ def router(service: Service) -> APIRouter:
                 where=options.where(),
                 collapse=options.collapse,
                 verify=options.verify,
-                box=options.part(),
-            )
+                box=box,
+            ),
         )
         shown = [HitOut.of(hit) for hit in hits[options.offset :]]
         return Similar(hits=shown, more=len(hits) == options.k, milliseconds=milliseconds)
 
-    async def found(query: Asked, options: FindOptions) -> Found:
+    async def found(request: Request, query: Asked, options: FindOptions, box: Box | None) -> Found:
         finding, milliseconds = await service.timed(
-            lambda: engine.find(query, options.k, where=options.where(), box=options.part())
+            client_of(request.scope), lambda: engine.find(query, options.k, where=options.where(), box=box)
         )
         return Found.of(finding, milliseconds)
 
-    async def compared(query: Asked, options: FindOptions) -> Compared:
+    async def compared(request: Request, query: Asked, options: FindOptions, box: Box | None) -> Compared:
         answers, _ = await service.timed(
-            lambda: engine.compare(query, options.k, where=options.where(), box=options.part())
+            client_of(request.scope), lambda: engine.compare(query, options.k, where=options.where(), box=box)
         )
         columns = [
             Column(index=index, milliseconds=milliseconds, hits=[HitOut.of(hit) for hit in hits])
@@ -87,48 +94,54 @@ def router(service: Service) -> APIRouter:
         ]
         return Compared(columns=columns)
 
-    async def placed(query: Asked, options: Part) -> Response | Place:
-        made = service.map.get()
-        if isinstance(made, Working):
-            return not_ready(made)
-        (x, y), _ = await service.timed(lambda: engine.place(query, options.part()))
+    async def placed(request: Request, query: Asked, box: Box | None) -> Place:
+        (x, y), _ = await service.timed(client_of(request.scope), lambda: engine.place(query, box))
         return Place(x=x, y=y)
 
     @routes.get("/search", summary="What is similar to a picture of the store?")
-    async def search_row(options: Annotated[RowSearch, Query()]) -> Similar:
+    async def search_row(request: Request, options: Annotated[RowSearch, Query()]) -> Similar:
         """Search from a picture of the store; it finds others than itself."""
-        return await similar(options.row, options)
+        return await similar(request, options.row, options, options.part())
 
     @routes.post("/search", summary="What is similar to this picture?")
     async def search(
-        options: Annotated[SearchOptions, Query()], picture: Upload = None, url: Address = None
+        request: Request,
+        options: Annotated[SearchOptions, Query()],
+        picture: Upload = None,
+        url: Address = None,
     ) -> Similar:
         """Search with an upload."""
-        return await similar(await asked(picture, url), options)
+        return await similar(request, await asked(request, picture, url, options.part()), options, None)
 
     @routes.get("/find", summary="Where else is a picture of the store?")
-    async def find_row(options: Annotated[RowFind, Query()]) -> Found:
+    async def find_row(request: Request, options: Annotated[RowFind, Query()]) -> Found:
         """Look for a picture of the store in the others."""
-        return await found(options.row, options)
+        return await found(request, options.row, options, options.part())
 
     @routes.post("/find", summary="Where is this picture?")
     async def find(
-        options: Annotated[FindOptions, Query()], picture: Upload = None, url: Address = None
+        request: Request,
+        options: Annotated[FindOptions, Query()],
+        picture: Upload = None,
+        url: Address = None,
     ) -> Found:
         """Look for the very picture, after whatever edit, or say that it is not here."""
-        return await found(await asked(picture, url), options)
+        return await found(request, await asked(request, picture, url, options.part()), options, None)
 
     @routes.get("/compare", summary="A picture of the store through every index")
-    async def compare_row(options: Annotated[RowFind, Query()]) -> Compared:
+    async def compare_row(request: Request, options: Annotated[RowFind, Query()]) -> Compared:
         """Search from a picture of the store by every index."""
-        return await compared(options.row, options)
+        return await compared(request, options.row, options, options.part())
 
     @routes.post("/compare", summary="This picture through every index")
     async def compare(
-        options: Annotated[FindOptions, Query()], picture: Upload = None, url: Address = None
+        request: Request,
+        options: Annotated[FindOptions, Query()],
+        picture: Upload = None,
+        url: Address = None,
     ) -> Compared:
         """Search with an upload by every index."""
-        return await compared(await asked(picture, url), options)
+        return await compared(request, await asked(request, picture, url, options.part()), options, None)
 
     @routes.get(
         "/place",
@@ -136,31 +149,38 @@ def router(service: Service) -> APIRouter:
         response_model=Place,
         responses=NOT_READY,
     )
-    async def place_row(options: Annotated[RowPart, Query()]) -> Response | Place:
+    async def place_row(request: Request, options: Annotated[RowPart, Query()]) -> Response | Place:
         """Place a part of a picture of the store on the map, near its neighbours."""
-        return await placed(options.row, options)
+        made = service.map.get()
+        if isinstance(made, Working):
+            return not_ready(made)
+        return await placed(request, options.row, options.part())
 
     @routes.post(
         "/place", summary="Where on the map is this picture?", response_model=Place, responses=NOT_READY
     )
     async def place(
-        options: Annotated[Part, Query()], picture: Upload = None, url: Address = None
+        request: Request,
+        options: Annotated[Part, Query()],
+        picture: Upload = None,
+        url: Address = None,
     ) -> Response | Place:
         """Place an upload on the map, near its neighbours."""
-        return await placed(await asked(picture, url), options)
+        query, made = await asked(request, picture, url, options.part()), service.map.get()
+        return not_ready(made) if isinstance(made, Working) else await placed(request, query, None)
 
     @routes.post(
         "/preview", summary="This picture as a browser can show it", response_class=Response, responses=JPEG
     )
-    async def preview(picture: Upload = None, url: Address = None) -> Response:
+    async def preview(request: Request, picture: Upload = None, url: Address = None) -> Response:
         """Show an upload as JPEG, for formats that a browser does not know."""
-        query = await asked(picture, url)
+        query = await asked(request, picture, url)
 
         def shown() -> bytes:
-            image = engine.read(query)
-            image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
-            return jpeg(image, 90)
+            query.image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+            return jpeg(query.image, 90)
 
-        return Response((await service.timed(shown))[0], media_type="image/jpeg")
+        content, _ = await service.timed(client_of(request.scope), shown)
+        return Response(content, media_type="image/jpeg")
 
     return routes

@@ -24,7 +24,6 @@ def configured(engine: SearchEngine, settings: Settings) -> uvicorn.Server:
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=settings.connections,
         timeout_graceful_shutdown=5,
     )
     return uvicorn.Server(config)

@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,13 +11,14 @@ from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
 import numpy as np
+from fastapi import UploadFile
 from PIL import Image
 from starlette.exceptions import HTTPException
 from threadpoolctl import threadpool_limits
 
-from ris.engine import SearchEngine
-from ris.errors import RisError
-from ris.images.decoding import stored_mode
+from ris.engine import Box, Opened, SearchEngine
+from ris.images.fetching import fetch
+from ris.images.queries import MAX_BYTES, SECONDS
 from ris.serve.metrics import Metrics
 from ris.serve.schemas import Duplicates, Group
 from ris.serve.settings import Settings
@@ -40,10 +42,15 @@ class Service:
         self.engine, self.settings = engine, settings
         self.metrics = Metrics(engine)
         self.views = Views(engine)
+        self.fetches = Workers(settings.threads, settings.waiting)
+        self.decodings = Workers((os.cpu_count() or 1) + 1, settings.waiting)
         self.searches = Workers(settings.threads, settings.waiting)
         self.pictures = Workers(VIEW_THREADS, 4 * settings.waiting)
         self.writes = Workers(1, 4)
         self.ready = False
+        self.following = True
+        """Whether the store could be asked, the last time, for what others committed."""
+        self.metrics.following.set_function(lambda: self.following)
         self._background = ThreadPoolExecutor(1, "background")
         self.duplicates = Standing(
             "looking for duplicates",
@@ -72,7 +79,7 @@ class Service:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._background.shutdown(wait=False, cancel_futures=True)
 
-    async def timed(self, work: Callable[[], T]) -> tuple[T, float]:
+    async def timed(self, client: str, work: Callable[[], T]) -> tuple[T, float]:
         """Search in a thread; return what was found, and the milliseconds without the wait for a thread."""
 
         def with_time() -> tuple[T, float]:
@@ -80,16 +87,31 @@ class Service:
             found = work()
             return found, 1000 * (time.perf_counter() - started)
 
-        return await self.searches.run(with_time)
+        return await self.searches.run(with_time, client)
 
-    def checked(self, picture: bytes) -> bytes:
-        """Return an upload that is a picture by its header, and not too large.
+    async def uploaded(self, client: str, picture: UploadFile, box: Box | None) -> Opened:
+        """Decode an upload, or a part of it, in one of the processes for it; see `SearchEngine.open_query`.
 
         Raises:
-            UnreadableImage: it is not.
+            UnreadableImage: it is no picture, or too large.
         """
-        stored_mode(picture, self.settings.max_pixels)
-        return picture
+        return await self._decoded(client, picture.file.read, box)
+
+    async def fetched(self, client: str, url: str, box: Box | None) -> Opened:
+        """Fetch the picture at an address, and decode it as an upload.
+
+        Raises:
+            BadQueryError: it cannot be fetched, or may not be.
+            UnreadableImage: it is no picture, or too large.
+        """
+        content = await self.fetches.run(lambda: fetch(url, MAX_BYTES, SECONDS), client)
+        return await self._decoded(client, lambda: content, box)
+
+    async def _decoded(self, client: str, content: Callable[[], bytes], box: Box | None) -> Opened:
+        limit = self.settings.max_pixels
+        return await self.decodings.run(
+            lambda: self.engine.open_query(content(), box, max_pixels=limit), client
+        )
 
     def admit(self, authorization: str | None) -> None:
         """Let a writer in.
@@ -99,7 +121,7 @@ class Service:
         """
         scheme, _, token = (authorization or "").partition(" ")
         good = hmac.compare_digest(token.strip().encode(), self.settings.token.encode())
-        if scheme.lower() != "bearer" or not good:
+        if scheme.lower() != "bearer" or not good or not self.settings.token:
             detail = "Writing needs the token that the server showed at its start, as a bearer token."
             raise HTTPException(401, detail, {"WWW-Authenticate": "Bearer"})
 
@@ -123,5 +145,16 @@ class Service:
             try:
                 with suppress(HTTPException):  # So many are writing that one of them refreshes it.
                     await self.writes.run(self.engine.refresh)
-            except RisError as error:
-                log.warning("%s", error)
+            except Exception as error:
+                self._unfollowed(error)
+            else:
+                if not self.following:
+                    log.warning("The store is followed again.")
+                self.following = True
+
+    def _unfollowed(self, error: Exception) -> None:
+        """Tell once that the store cannot be followed; what is searched is what was read last."""
+        self.metrics.follow_failures.inc()
+        if self.following:
+            log.warning("The store cannot be followed now, and is tried again.", exc_info=error)
+        self.following = False

@@ -44,8 +44,9 @@ class Settings:
     burst: int = 500
     """Requests of one client at once."""
     connections: int = 500
-    """Open at one time."""
+    """Open at one time, of one client half as many; others take the place of what waits longest."""
     threads: int = 16
     """Searches at one time; their pictures pass through the network one a processor."""
     waiting: int = 64
-    """Searches that wait for a thread; further ones are sent away."""
+    """Searches that wait for a thread, and as many pictures that wait to be decoded, or fetched; further ones
+    are sent away, as are those of one client that are more than half of what may wait and run."""

@@ -3,25 +3,34 @@
 import hashlib
 import os
 from collections.abc import Callable, Coroutine
-from io import BytesIO
-from pathlib import Path
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Query, Request, Response, Security, UploadFile
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
-from PIL import Image
+from pydantic import AfterValidator
 from starlette.exceptions import HTTPException
 
 from ris.artifacts import writing
-from ris.images.decoding import FORMATS
 from ris.serve.problems import responses
 from ris.serve.reading import RowInPath
 from ris.serve.schemas import Added, Changed, PictureOut
 from ris.serve.service import Service
 
+MAX_NAME = 255
+"""Bytes of a name on most file systems."""
+
+
+def _is_name(label: str) -> str:
+    if len(label.encode()) > MAX_NAME:
+        raise ValueError(f"it has more than {MAX_NAME} bytes")
+    return label
+
+
 FolderName = Annotated[
     str,
+    AfterValidator(_is_name),
     Query(
         max_length=100,
         pattern=r"^([^\s./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*)?$",
@@ -59,24 +68,29 @@ def router(service: Service) -> APIRouter:
         responses=responses(401, 403, 409, 503),
     )
 
-    def add_file(picture: bytes, folder: Path) -> PictureOut:
-        engine.read(service.checked(picture))
-        kind = (Image.open(BytesIO(picture), formats=FORMATS).format or "").lower()
-        file = folder / f"upload-{hashlib.sha256(picture).hexdigest()[:16]}.{kind}"
-        if not folder.resolve().is_relative_to(engine.folder.resolve()):
-            raise HTTPException(403, "That folder leads out of the store's folder.")
-        fresh = not file.exists()
-        if fresh:
-            with writing(file) as target:
-                target.write_bytes(picture)
+    def add_file(picture: bytes, label: str) -> PictureOut:
+        kind = engine.open_query(picture, max_pixels=service.settings.max_pixels).image.format or ""
+        folder = engine.folder / label
+        inner = folder.resolve()
+        if not inner.is_relative_to(engine.folder.resolve()) or inner.is_relative_to(engine.store.resolve()):
+            raise HTTPException(403, "That folder leads out of the pictures' folder.")
+        made, fresh = not folder.exists(), False
+        file = folder / f"upload-{hashlib.sha256(picture).hexdigest()[:16]}.{kind.lower()}"
         try:
-            change = engine.add([file])
+            fresh = not file.exists()
+            if fresh:
+                with writing(file) as target:
+                    target.write_bytes(picture)
+            rejected = engine.add([file]).rejected
+            if rejected:
+                raise HTTPException(422, f"It cannot be used: {rejected[0].reason}.")
         except BaseException:
             if fresh:
-                file.unlink()
+                file.unlink(missing_ok=True)
+            if made:
+                with suppress(OSError):
+                    folder.rmdir()
             raise
-        if change.rejected:
-            raise HTTPException(422, f"It cannot be used: {change.rejected[0].reason}.")
         path = os.path.relpath(file, engine.folder).replace(os.sep, "/")
         return PictureOut.of(next(one for one in engine.pictures() if one.path == path))
 
@@ -84,8 +98,7 @@ def router(service: Service) -> APIRouter:
     async def add(picture: Annotated[UploadFile, File()], label: FolderName = "") -> Added:
         """Put an upload into the store's folder, under a name made from its content, and into the store."""
         content = await picture.read()
-        folder = engine.folder / label
-        return Added(picture=await service.writes.run(lambda: add_file(content, folder)))
+        return Added(picture=await service.writes.run(lambda: add_file(content, label)))
 
     @routes.delete("/pictures/{row}", summary="Remove a picture", responses=responses(404))
     async def remove(row: RowInPath) -> Changed:

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ris.errors import RisError
+from ris.images.limits import MAX_BYTES
 from ris.types import Rejected
 
-MAX_BYTES = 500_000_000
-"""Of a file that is read, for it is read whole."""
 LATEST = 2**63 - 1
 """Latest time of a file that is kept, nanoseconds since 1970, in the year 2262; later ones count as it."""
 

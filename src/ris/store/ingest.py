@@ -14,7 +14,8 @@ from ris.encoders.embedder import Embedder
 from ris.encoders.transforms import Pixels, for_embedding
 from ris.errors import RisError
 from ris.gallery.settings import Settings
-from ris.images.decoding import Size, UnreadableImage, read_sized
+from ris.images.decoders import read_sized
+from ris.images.decoding import Size, UnreadableImage
 from ris.indexes.projection import normalise
 from ris.indexes.vectors import Vectors
 from ris.store.folder import File

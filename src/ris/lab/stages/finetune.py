@@ -13,7 +13,6 @@ import pandas as pd
 
 from ris.artifacts import checksum, write_table, writing
 from ris.encoders.encoder import Encoder
-from ris.encoders.pytorch import has_bf16
 from ris.lab import layout, training
 from ris.lab.config import Params
 from ris.lab.inputs import Catalog, Integers
@@ -32,11 +31,7 @@ def finetune(params: Params, tree: Tree) -> dict[str, Any]:
     """Write the fine-tuned encoder, its learning curves, and the encoders of the draws."""
     catalog = Catalog.read(tree)
     pretrained = tree.read(layout.PRETRAINED)
-    held = [held_out(params, catalog, draw) for draw in params.unseen.draws]
-    if any(len(one.classes) < params.unseen.classes for one in held):
-        counts, total = ", ".join(str(len(one.classes)) for one in held), len(catalog.classes)
-        print(f"`unseen.classes` is {params.unseen.classes}; of {total} classes {counts} are held out.")
-    known = [one.known(catalog.gallery) for one in held]
+    known = [held_out(params, catalog, draw).known(catalog.gallery) for draw in params.unseen.draws]
     unfinished = UNFINISHED / _identity(params, catalog, pretrained)
     # Nothing is written before the last training: of several processes, only the first comes this far.
     fitted, *without = [
@@ -56,12 +51,10 @@ def finetune(params: Params, tree: Tree) -> dict[str, Any]:
 
 
 def _identity(params: Params, catalog: Catalog, pretrained: Path) -> str:
-    """Name all that decides the trainings, the precision and the number of threads that they sum with too."""
+    """Name all that decides the trainings."""
     code = checksum(Path(training.__file__))
     start = checksum(pretrained / "encoder.json")
-    sums = (params.threads, has_bf16())
-    seeds = (params.seed, params.training_seed)
-    decisive = (seeds, params.unseen, params.finetune, catalog.sha256, start, code, sums)
+    decisive = (params.seed, params.unseen, params.finetune, catalog.sha256, start, code)
     return hashlib.sha256(repr(decisive).encode()).hexdigest()[:16]
 
 
@@ -79,7 +72,7 @@ def trained(
         train,
         validation,
         params.finetune,
-        params.training_seed,
+        params.seed,
         leave_one_out_map_at_r,
         params.clean.max_pixels,
         checkpoints,
