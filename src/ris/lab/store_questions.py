@@ -102,7 +102,7 @@ def halves(names: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def ask_store(questions: StoreQuestions, scratch: Path) -> StoreFigures:
     """Build a store in an empty folder; ask it for edited photographs and for strangers of each family."""
-    strangers = _lay_out(questions, scratch / "pictures")
+    strangers = _lay_out(questions, scratch)
     with SearchEngine.build(scratch / "pictures", scratch / "store.ris", threads=questions.threads) as engine:
         found = _recall(questions, engine)
         claimed = {
@@ -112,8 +112,9 @@ def ask_store(questions: StoreQuestions, scratch: Path) -> StoreFigures:
         return _figures(questions, found, claimed, len(engine))
 
 
-def _lay_out(questions: StoreQuestions, folder: Path) -> dict[str, list[Image.Image]]:
-    """Write what the store is made of, and return the strangers by family."""
+def _lay_out(questions: StoreQuestions, scratch: Path) -> dict[str, list[Path]]:
+    """Write what the store is made of and, elsewhere, the strangers; return these by family."""
+    folder = scratch / "pictures"
     (folder / PHOTOGRAPHS).mkdir(parents=True)
     for number, file in enumerate(questions.inside):
         shutil.copyfile(file, folder / PHOTOGRAPHS / f"{number:05d}{file.suffix}")
@@ -121,10 +122,15 @@ def _lay_out(questions: StoreQuestions, folder: Path) -> dict[str, list[Image.Im
     strangers = {}
     drawn = draw_all(questions.asked_families, 2 * questions.instances, shown, questions.seed)
     for name, members in drawn:
-        (folder / MEMBERS / name).mkdir(parents=True)
-        for number, member in enumerate(members[: questions.instances]):
-            member.save(folder / MEMBERS / name / f"{number:03d}.png")
-        strangers[name] = members[questions.instances :]
+        inside, outside = folder / MEMBERS / name, scratch / "strangers" / name
+        for place, some in (
+            (inside, members[: questions.instances]),
+            (outside, members[questions.instances :]),
+        ):
+            place.mkdir(parents=True)
+            for number, member in enumerate(some):
+                member.save(place / f"{number:03d}.png")
+        strangers[name] = sorted(outside.iterdir())
     return strangers
 
 
@@ -143,7 +149,7 @@ def _recall(questions: StoreQuestions, engine: SearchEngine) -> Hits:
     return found
 
 
-def _is_claimed(engine: SearchEngine, stranger: Image.Image) -> bool:
+def _is_claimed(engine: SearchEngine, stranger: Path) -> bool:
     return any(hit.same_picture for hit in engine.find(stranger).hits)
 
 
