@@ -25,13 +25,13 @@ PLACES = {
             "indexes/projection.py",
             "gallery/embedding_map.py",  # what t-SNE starts from
             "lab/report/projection_map.py",
-            "copies/verification.py",  # of a transformation of the plane
+            "copies/fitting.py",  # of a transformation of the plane
         },
     ),
     "re-ranking": (r"\*\* alpha", {"indexes/reranked.py"}),
     "copies proven by geometry": (
         r"estimateAffine2D|estimateAffinePartial2D|findHomography",
-        {"copies/verification.py", "lab/data/near_duplicates.py"},  # the second is of the catalog's cleaning
+        {"copies/fitting.py", "lab/data/near_duplicates.py"},  # the second is of the catalog's cleaning
     ),
     "judging": (r"relevant_counts\(|query_values\(", {"metrics/retrieval.py", "metrics/judge.py"}),
     "the store's tables": (r"\bimport lance\b", {"store/tables.py", "store/gallery.py", "store/refit.py"}),

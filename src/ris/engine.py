@@ -22,7 +22,6 @@ from ris import arguments
 from ris.copies.edits import EDITS
 from ris.copies.local_features import LocalFeatures, describe
 from ris.copies.threshold import Threshold
-from ris.copies.verification import verify as prove
 from ris.copies.views import query_views
 from ris.encoders.embedder import Device, Embedder
 from ris.encoders.named import choose, restore
@@ -33,6 +32,7 @@ from ris.gallery.calibrating import Collection, Plan, Verdicts, calibrate_collec
 from ris.gallery.catalogue import NO_PICTURES, Positions
 from ris.gallery.duplicates import Seen, find_duplicates
 from ris.gallery.gallery import PARTITIONED, RERANKED
+from ris.gallery.proofs import found_in
 from ris.gallery.search import Prepared, Wanted, check_k, same, similar
 from ris.gallery.settings import Settings
 from ris.images import decoders
@@ -62,8 +62,11 @@ from ris.types import (
     BusyError,
     Calibrated,
     Change,
+    ChangedPair,
     DamagedError,
+    Difference,
     DuplicateGroup,
+    Duplicates,
     Filter,
     Finding,
     Hit,
@@ -75,6 +78,7 @@ from ris.types import (
     Query,
     ReadOnlyError,
     Rejected,
+    Relation,
     RemovalError,
     Version,
 )
@@ -87,7 +91,9 @@ __all__ = [
     "BusyError",
     "Calibrated",
     "Change",
+    "ChangedPair",
     "DamagedError",
+    "Difference",
     "DuplicateGroup",
     "Filter",
     "Finding",
@@ -100,6 +106,7 @@ __all__ = [
     "Query",
     "ReadOnlyError",
     "Rejected",
+    "Relation",
     "RemovalError",
     "SearchEngine",
     "Version",
@@ -123,6 +130,8 @@ class _Unembedded:
     features: LocalFeatures | None
     sha256: bytes | None
     """Of the file that it is the whole of."""
+    content: int | None = None
+    """Of the store's own."""
 
 
 class SearchEngine:
@@ -144,6 +153,7 @@ class SearchEngine:
         self._store, self._folder = gallery.store, gallery.folder
         self._embedder, self._threads, self._urls = embedder, threads, urls
         self._pool = ThreadPoolExecutor(threads)
+        self._copies: tuple[StoreGallery | None, Duplicates] = None, Duplicates([], [])
         self._map: tuple[StoreGallery | None, npt.NDArray[np.float32]] = None, np.zeros((0, 2), np.float32)
 
     # Made, opened, closed
@@ -536,7 +546,7 @@ class SearchEngine:
             vectors = self._vectors([one.pixels for one in batch])
             owns = [_own(gallery, query) for query in queries[len(answers) : len(answers) + len(batch)]]
             prepared = [
-                Prepared(vector, one.features, own, one.sha256)
+                Prepared(vector, one.features, own, one.sha256, one.content)
                 for vector, one, own in zip(vectors, batch, owns, strict=True)
             ]
             answers += self._pool.map(answer, prepared)
@@ -571,26 +581,17 @@ class SearchEngine:
         Raises:
             RisError: the store keeps no local features.
         """
-        gallery = self._gallery
-        features = gallery.features
-        if features is None:
-            raise RisError(
-                f"{self.store} keeps no local features, so that nothing can be proven; build it with them."
-            )
-        order = gallery.catalogue.by_path
-        order = order[linked_once(self.folder, gallery.catalogue.paths(order), gallery.shown[order].tolist())]
-        pictures, contents = gallery.catalogue.pictures(order), gallery.shown[order]
-        return find_duplicates(
-            pictures,
-            contents,
-            gallery.near_duplicate_vectors(),
-            gallery.hashes,
-            lambda one, others: prove(features[one], others, features),
-            gallery.threshold.evidence,
-            lambda position: self._seen(pictures[position]),
-            workers=self._threads,
-            progress=progress,
-        )
+        return self._duplicates(progress).groups
+
+    def changed_versions(self, *, progress: Progress | None = None) -> list[ChangedPair]:
+        """Find pairs of pictures of which one is a changed version of the other, by path.
+
+        They come of the same comparing as `duplicates`, and after it at once.
+
+        Raises:
+            RisError: the store keeps no local features.
+        """
+        return self._duplicates(progress).changed
 
     # Looked at
 
@@ -854,6 +855,32 @@ class SearchEngine:
     def _seen(self, picture: Picture) -> Seen:
         return Seen(self.image(picture.row), names_camera(self.file(picture.row)))
 
+    def _duplicates(self, progress: Progress | None) -> Duplicates:
+        """Compare the pictures of the gallery, once."""
+        gallery = self._gallery
+        if gallery.features is None:
+            raise RisError(
+                f"{self.store} keeps no local features, so that nothing can be proven; build it with them."
+            )
+        compared, found = self._copies
+        if compared is not gallery:
+            order = gallery.catalogue.by_path
+            paths = gallery.catalogue.paths(order)
+            order = order[linked_once(self.folder, paths, gallery.shown[order].tolist())]
+            pictures = gallery.catalogue.pictures(order)
+            found = find_duplicates(
+                pictures,
+                gallery.shown[order],
+                gallery.near_duplicate_vectors(),
+                gallery.hashes,
+                partial(found_in, gallery),
+                lambda position: self._seen(pictures[position]),
+                workers=self._threads,
+                progress=progress,
+            )
+            self._copies = gallery, found
+        return found
+
     def _places(self, gallery: StoreGallery, progress: Progress | None) -> npt.NDArray[np.float32]:
         """Return the map of a gallery, (n, 2) by position, computed once."""
         mapped, laid_out = self._map
@@ -868,7 +895,7 @@ class SearchEngine:
         if is_row(query) and box is None:
             unembedded = self._unembedded(gallery, query, prove)
             vector = self._vectors([unembedded.pixels])[0]
-            return Prepared(vector, unembedded.features, own, unembedded.sha256)
+            return Prepared(vector, unembedded.features, own, unembedded.sha256, unembedded.content)
         opened = self.open_query(query, box)
         described = self._pool.submit(self._described, gallery, opened.image) if prove else None
         (vector,) = self._vectors([for_embedding(opened.image, gallery.network)])
@@ -882,7 +909,7 @@ class SearchEngine:
             known = gallery.features[content] if prove and gallery.features is not None else None
             (picture,) = gallery.catalogue.pictures([position])
             vector = gallery.vectors(np.array([content]))[0]
-            return _Unembedded(vector, known, bytes.fromhex(picture.sha256))
+            return _Unembedded(vector, known, bytes.fromhex(picture.sha256), int(content))
         opened = self.open_query(query)
         described = self._described(gallery, opened.image) if prove else None
         return _Unembedded(for_embedding(opened.image, gallery.network), described, opened.sha256)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
@@ -30,6 +31,8 @@ green, blue (OpenCV's are blue first: give `pixels[..., ::-1]`), the row of one 
 `SearchEngine.open_query` returned, or, where URLs were switched on, an address."""
 Box: TypeAlias = tuple[float, float, float, float]
 """Left, top, right and bottom of a part of a picture, as shares of its width and height, from 0 to 1."""
+Corners: TypeAlias = tuple[float, float, float, float]
+"""Left, top, right and bottom in a picture's pixels, right and bottom excluded."""
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Told what is being done, how many are done, and of how many; from one thread at a time."""
 
@@ -64,6 +67,31 @@ class Rejected:
     """A clause, such as "the file is cut short"."""
 
 
+class Relation(StrEnum):
+    """What is proven of two pictures."""
+
+    SAME_PICTURE = "same_picture"
+    """One picture: where they overlap, all agrees, up to the edit that explains it."""
+    CHANGED_VERSION = "changed_version"
+    """One picture, but that a part of it was covered or replaced: a caption, a sticker, other text."""
+    SAME_TEMPLATE = "same_template"
+    """What agrees is a layout, a logo, a frame or a background; the content is another."""
+    NOT_PROVEN = "not_proven"
+    """No more than that they may look alike."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where two pictures that were laid over each other differ."""
+
+    share: float
+    """Of what both show and where either has texture, from 0 to 1."""
+    boxes: list[Corners]
+    """In the pixels of the hit, or of the second picture of a pair; the largest first."""
+    query_boxes: list[Corners]
+    """The same, in the pixels of the query, or of the first picture of a pair."""
+
+
 @dataclass(frozen=True)
 class Hit:
     """A picture of the store as the answer to a query."""
@@ -71,20 +99,31 @@ class Hit:
     picture: Picture
     distance: float
     """Euclidean, between vectors of length 1: from 0 to 2, in the space of the index that was asked."""
-    same_picture: bool | None
-    """Whether it is the query's very picture, by its bytes or as geometry proves; None where that was not
-    looked at."""
+    relation: Relation | None
+    """What its bytes, or points and pixels, prove of it and the query; None where that was not looked at."""
+    evidence: float
+    """How much points and pixels speak for that, see `ris.copies.relations`; 0 where next to nothing does."""
     inliers: int
     """Points of the two pictures that agree, 0 where none do or that was not looked at."""
     mirrored: bool
     """Whether the query is a mirror image of it, as far as the points tell."""
     outline: list[tuple[float, float]] | None
     """The query's top left, top right, bottom right and bottom left corner in this picture's pixels; they may
-    lie outside of it. None where it was not proven."""
+    lie outside of it. None where nothing is proven."""
+    difference: Difference | None
+    """Where it differs from the query; None where nothing is proven, or no difference is."""
     copies: list[Picture]
     """Its near-copies among the hits, nearest first, where it was asked to fold them into it."""
-    evidence: float = 0.0
-    """Match score of it and the query, 0 where none was found or that was not looked at."""
+
+    @property
+    def same_picture(self) -> bool | None:
+        """Whether it is proven to be the query's very picture; None where that was not looked at."""
+        return None if self.relation is None else self.relation is Relation.SAME_PICTURE
+
+    @property
+    def here(self) -> bool:
+        """Whether it is proven to be the query's picture, as it is or in a changed version."""
+        return self.relation in (Relation.SAME_PICTURE, Relation.CHANGED_VERSION)
 
     @property
     def path(self) -> str:
@@ -107,8 +146,8 @@ class Finding:
     """The answer to the question where a very picture is."""
 
     here: bool | None
-    """Whether it is in the store; None where no file has the query's bytes and the store keeps no local
-    features, so that nothing else is proven."""
+    """Whether it is in the store, as it is or in a changed version; None where no file has the query's bytes
+    and the store keeps no local features, so that nothing else is proven."""
     hits: list[Hit]
     """Files of the same bytes first, then proven ones, then by what speaks for them; of those that nothing
     speaks for, the most promising first. Distances are those of the space of the candidates."""
@@ -207,6 +246,27 @@ class DuplicateGroup:
     """Why that one, a clause."""
     inliers: int
     """Fewest points that prove a pair that joins the group."""
+
+
+@dataclass(frozen=True)
+class ChangedPair:
+    """Two pictures of which one is a changed version of the other: neither is spare."""
+
+    one: Picture
+    other: Picture
+    inliers: int
+    """Points of the two that agree."""
+    difference: Difference
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """What is in a store more than once."""
+
+    groups: list[DuplicateGroup]
+    """The largest first."""
+    changed: list[ChangedPair]
+    """By path."""
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def test_search_as_json_is_what_the_engine_answers(
     with SearchEngine.open(store) as engine:
         for given, entry in zip((query, stranger), answer, strict=True):
             assert entry["query"] == str(given)
-            expected = [asdict(hit) for hit in engine.search(given)]
+            expected = [{**asdict(hit), "same_picture": hit.same_picture} for hit in engine.search(given)]
             for hit in expected:
                 hit["outline"] = hit["outline"] and [list(corner) for corner in hit["outline"]]
             assert entry["hits"] == expected

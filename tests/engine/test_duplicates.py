@@ -10,11 +10,12 @@ import pytest
 from PIL import Image
 
 from ris.copies.local_features import LocalFeatures, decode, describe, encode
+from ris.copies.relations import Related
 from ris.copies.verification import Verified, verify
 from ris.errors import RisError
 from ris.gallery import duplicates
 from ris.gallery.duplicates import Seen, find_duplicates, suggestion
-from ris.types import DuplicateGroup, Picture
+from ris.types import Difference, DuplicateGroup, Picture, Relation
 
 Draw = Callable[..., Image.Image]
 Links = dict[tuple[int, int], int]
@@ -51,14 +52,20 @@ def gone(position: int) -> Seen:
     raise RisError(f"{position} is gone")
 
 
-def proven(links: Links) -> Callable[[int, Sequence[int]], list[Verified]]:
-    """Stand for a proof by so many points between two pictures, a tenth of that being the evidence."""
-    nothing = np.zeros((2, 3))
+Proofs = list[tuple[Verified, Related]]
+COPY = Related(Relation.SAME_PICTURE, None, 9.0)
+CHANGED = Related(Relation.CHANGED_VERSION, Difference(0.2, [(1, 2, 3, 4)], [(5, 6, 7, 8)]), 8.0)
+TEMPLATE = Related(Relation.SAME_TEMPLATE, Difference(0.8, [], []), 7.0)
 
-    def verify(position: int, others: Sequence[int]) -> list[Verified]:
+
+def proven(links: Links, related: Related = COPY) -> Callable[[int, Sequence[int]], Proofs]:
+    """Stand for a proof by so many points between two pictures."""
+    nothing = np.zeros((3, 3))
+
+    def verify(position: int, others: Sequence[int]) -> Proofs:
         found = [(other, links.get((position, other), links.get((other, position), 0))) for other in others]
         return [
-            Verified(other, points, 1.0, points / 10, False, nothing, nothing)
+            (Verified(other, points, 1.0, points / 10, False, nothing, nothing), related)
             for other, points in found
             if points
         ]
@@ -78,7 +85,7 @@ def contents(pictures: list[Picture]) -> np.ndarray:
 
 
 def grouped(
-    pictures: list[Picture], vectors: np.ndarray, links: Links, threshold: float = 1, workers: int = 2
+    pictures: list[Picture], vectors: np.ndarray, links: Links, workers: int = 2
 ) -> list[DuplicateGroup]:
     vectors = vectors.astype(np.float32)
     return find_duplicates(
@@ -87,10 +94,9 @@ def grouped(
         vectors,
         prints(len(pictures)),
         proven(links),
-        threshold,
         gone,
         workers=workers,
-    )
+    ).groups
 
 
 def paths(groups: list[DuplicateGroup]) -> list[list[str]]:
@@ -136,13 +142,14 @@ def test_edited_pictures_are_grouped_by_geometry(tmp_path: Path, edits: dict[str
         np.arange(len(files)),
         np.random.default_rng(0).normal(size=(len(files), 8)).astype(np.float32),
         np.array([one.fingerprint for one in features], np.uint64),
-        lambda position, others: verify(features[position], others, features),
-        5.0,
+        lambda position, others: [
+            (proof, COPY) for proof in verify(features[position], others, features) if proof.evidence > 5.0
+        ],
         lambda position: Seen(Image.open(files[position]).convert("RGB"), camera=False),
         workers=2,
         progress=lambda *what: told.append(what),
     )
-    ones, twos = found
+    ones, twos = found.groups
     assert [one.path for one in ones.pictures] == [name for name in names if name.startswith("one")]
     assert [one.path for one in twos.pictures] == ["two turned.png", "two.png"]
     assert ones.keep.path in ("one.png", "one mirrored.png")
@@ -154,17 +161,29 @@ def test_edited_pictures_are_grouped_by_geometry(tmp_path: Path, edits: dict[str
 
 def test_what_is_the_same_as_a_third_is_in_its_group_and_the_weakest_proof_is_told() -> None:
     pictures = [picture(position) for position in range(6)]
-    links = {(0, 2): 40, (2, 4): 11, (1, 5): 90, (1, 3): 10}
+    links = {(0, 2): 40, (2, 4): 11, (1, 5): 90}
     groups = grouped(pictures, np.eye(6), links)
     assert paths(groups) == [["0.png", "2.png", "4.png"], ["1.png", "5.png"]]
     assert [group.inliers for group in groups] == [11, 90]
     assert [group.keep.path for group in groups] == ["0.png", "1.png"]
 
 
-def test_the_threshold_is_exceeded_not_reached() -> None:
-    pictures = [picture(position) for position in range(2)]
-    assert grouped(pictures, np.eye(2), {(0, 1): 10}, threshold=1) == []
-    assert len(grouped(pictures, np.eye(2), {(0, 1): 10}, threshold=0.95)) == 1
+@pytest.mark.parametrize("related", [CHANGED, TEMPLATE])
+def test_only_the_same_picture_is_grouped_and_a_changed_version_stands_apart(related: Related) -> None:
+    pictures = [picture(position) for position in range(4)]
+    found = find_duplicates(
+        pictures,
+        np.arange(4),
+        np.eye(4, dtype=np.float32),
+        prints(4),
+        proven({(0, 2): 40, (1, 3): 50}, related),
+        gone,
+        workers=1,
+    )
+    assert found.groups == []
+    pairs = [(pair.one.path, pair.other.path, pair.inliers) for pair in found.changed]
+    assert pairs == ([("0.png", "2.png", 40), ("1.png", "3.png", 50)] if related is CHANGED else [])
+    assert all(pair.difference == CHANGED.difference for pair in found.changed)
 
 
 def test_equal_bytes_are_joined_unseen_and_compared_once() -> None:
@@ -172,12 +191,12 @@ def test_equal_bytes_are_joined_unseen_and_compared_once() -> None:
     pictures = [picture(position, sha256=content) for position, content in enumerate(named)]
     compared: set[frozenset[int]] = set()
 
-    def none(position: int, others: Sequence[int]) -> list[Verified]:
+    def none(position: int, others: Sequence[int]) -> Proofs:
         compared.update(frozenset((position, other)) for other in others)
         return []
 
     vectors = np.eye(3, dtype=np.float32)[[0, 1, 0, 2, 1, 0]]
-    groups = find_duplicates(pictures, contents(pictures), vectors, prints(6), none, 1, unread, workers=1)
+    groups = find_duplicates(pictures, contents(pictures), vectors, prints(6), none, unread, workers=1).groups
     assert paths(groups) == [["0.png", "2.png", "5.png"], ["1.png", "4.png"]]
     assert [group.inliers for group in groups] == [0, 0]
     assert compared == {frozenset(pair) for pair in ((0, 1), (0, 3), (1, 3))}
@@ -200,12 +219,12 @@ def test_each_is_compared_with_its_nearest_and_with_those_whose_nearest_it_is(
     fingerprints = prints(40, seed=5)
     compared: list[tuple[int, int]] = []
 
-    def none(position: int, others: Sequence[int]) -> list[Verified]:
+    def none(position: int, others: Sequence[int]) -> Proofs:
         compared.extend((position, other) for other in others)
         return []
 
     pictures = [picture(i) for i in range(40)]
-    find_duplicates(pictures, np.arange(40), vectors, fingerprints, none, 1, unread, workers=1)
+    find_duplicates(pictures, np.arange(40), vectors, fingerprints, none, unread, workers=1)
     far = np.linalg.norm(vectors[:, None] - vectors[None], axis=2)
     bits = np.array([[(int(a) ^ int(b)).bit_count() for b in fingerprints] for a in fingerprints], float)
     expected = set()

@@ -17,6 +17,7 @@ CELL, GAP, MARGIN, LINE, HEADING = 200, 12, 24, 18, 40
 """Pixels: side of a picture's square, between squares, around all, height of a line and of a heading."""
 COLUMNS = 6
 INK, MUTED, PAPER, EMPTY, PROVEN = "#1b1f24", "#667079", "#ffffff", "#f2f4f5", "#0072b2"
+DIFFERS = "#d55e00"
 
 Corners = Sequence[tuple[float, float]]
 
@@ -43,22 +44,29 @@ class Strip:
 
 
 def shrunk(
-    picture: Image.Image, outline: Corners | None = None, size: tuple[int, int] | None = None
+    picture: Image.Image,
+    outline: Corners | None = None,
+    size: tuple[int, int] | None = None,
+    boxes: Sequence[tuple[float, float, float, float]] = (),
 ) -> Image.Image:
-    """Fit an RGB picture into a square, and draw an outline on it, where there is one.
+    """Fit an RGB picture into a square, and draw an outline and boxes on it, where there are any.
 
     Args:
         picture: of any size.
         outline: the corners of a polygon; the first is dotted, and the edge that follows it is thick.
-        size: width and height in which the outline is given; None for the picture's own.
+        size: width and height in which outline and boxes are given; None for the picture's own.
+        boxes: left, top, right and bottom of what differs from another picture.
     """
     small = picture.copy()
     small.thumbnail((CELL, CELL), Image.Resampling.LANCZOS)
+    across, down = (here / there for here, there in zip(small.size, size or picture.size, strict=True))
+    drawing = ImageDraw.Draw(small)
+    for left, top, right, bottom in boxes:
+        for colour, width in ((PAPER, 4), (DIFFERS, 2)):
+            drawing.rectangle((left * across, top * down, right * across, bottom * down), None, colour, width)
     if outline is None:
         return small
-    across, down = (here / there for here, there in zip(small.size, size or picture.size, strict=True))
     corners = [((x + 0.5) * across, (y + 0.5) * down) for x, y in outline]
-    drawing = ImageDraw.Draw(small)
     for colour, width in ((PAPER, 5), (PROVEN, 2)):
         drawing.line([*corners, corners[0]], colour, width, joint="curve")
     drawing.line(corners[:2], PROVEN, 4)

@@ -38,8 +38,32 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from ris.cli.contact_sheet import Shown, Strip
-    from ris.engine import DuplicateGroup, Filter, Finding, Hit, Opened, Picture, SearchEngine
+    from ris.engine import (
+        ChangedPair,
+        Difference,
+        DuplicateGroup,
+        Filter,
+        Finding,
+        Hit,
+        Opened,
+        Picture,
+        SearchEngine,
+    )
+    from ris.types import Corners
 
+_NOTES = {
+    "same_picture": "the same picture",
+    "changed_version": "a changed version",
+    "same_template": "the same template",
+}
+"""What a contact sheet says of a hit, by its relation."""
+_MARKS = {
+    "same_picture": "yes",
+    "changed_version": "changed version",
+    "same_template": "no, one template",
+    "not_proven": "no",
+}
+"""What the table says of a hit, by its relation."""
 _TOGETHER = 8
 """Pictures that are searched with at once; their answers come together."""
 
@@ -111,7 +135,7 @@ def search(
                     report.fail(name, query)
                 else:
                     hits = next(found)
-                    entry = {"query": name, "hits": [asdict(hit) for hit in hits]}
+                    entry = {"query": name, "hits": [_entry(hit) for hit in hits]}
                     report.answer(f"{name}: {count(len(hits), 'similar picture')}", query, hits, entry)
         report.end("Similar pictures")
     if report.failed:
@@ -166,7 +190,8 @@ def find(
                 continue
             finding = engine.find(query, k, where=filter, box=_left_to_cut(query, box))
             here &= bool(finding.here)
-            report.answer(_verdict(name, finding), query, finding.hits, {"query": name, **asdict(finding)})
+            entry = {"query": name, **asdict(finding), "hits": [_entry(hit) for hit in finding.hits]}
+            report.answer(_verdict(name, finding), query, finding.hits, entry)
         report.end("Where it is")
     if report.failed:
         raise typer.Exit(FAILED)
@@ -174,32 +199,43 @@ def find(
         raise typer.Exit(NOT_HERE)
 
 
-def duplicates(store: Store, output: Output = None, json: Json = False) -> None:
+def duplicates(
+    store: Store,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="List changed versions instead, and where they differ.")
+    ] = False,
+    output: Output = None,
+    json: Json = False,
+) -> None:
     """Find groups of pictures that are one picture.
 
-    Re-encoded, resized, cropped, turned or mirrored: proven by geometry. Of each group one is suggested to be
-    kept, and why; no file is touched.
+    Re-encoded, resized, cropped, turned or mirrored: proven by geometry and by the pixels. Of each group one
+    is suggested to be kept, and why; no file is touched. A picture in which something is covered or replaced
+    is in no group: --changed lists such pairs.
 
     [bold]Examples[/bold]
 
       ris duplicates photos.ris
       ris duplicates photos.ris --output duplicates.html
       ris duplicates photos.ris --json | jq -r '.[].keep.path'
+      ris duplicates photos.ris --changed --output changed.html
     """
     from ris.engine import SearchEngine
 
     with bars() as progress, SearchEngine.open(store) as engine:
-        groups = engine.duplicates(progress=progress)
+        groups, pairs = engine.duplicates(progress=progress), engine.changed_versions()
         if json:
-            write_json([asdict(group) for group in groups])
+            write_json([asdict(one) for one in (pairs if changed else groups)])
+        elif changed:
+            _print_pairs(pairs)
         else:
-            write(f"{count(len(groups), 'group')} of pictures that are one picture.")
-            for group in groups:
+            _print_groups(groups)
+            if pairs:
                 write()
-                for picture in group.pictures:
-                    write(f"{'keep' if picture == group.keep else '':<6}{picture.path}")
-                write(f"      ({group.why})")
-        if output:
+                write(f"Apart from them {count(len(pairs), 'pair')} of changed versions: see --changed.")
+        if output and changed:
+            _write_pairs(output, pairs, engine)
+        elif output:
             _write_groups(output, groups, engine)
 
 
@@ -317,18 +353,28 @@ def _hits(
 
 
 def _verdict(name: str, finding: "Finding") -> str:
-    if not finding.here:
-        return f"{name} is not here."
     proven = [hit.path for hit in finding.hits if hit.same_picture]
-    return f"{name} is here: {', '.join(proven)}"
+    changed = [hit.path for hit in finding.hits if hit.here and not hit.same_picture]
+    if proven:
+        more = f"; changed versions: {', '.join(changed)}" if changed else ""
+        return f"{name} is here: {', '.join(proven)}{more}"
+    if changed:
+        return f"{name} is here in a changed version: {', '.join(changed)}"
+    return f"{name} is not here."
 
 
 def _mark(hit: "Hit") -> str:
-    if hit.same_picture is None:
+    if hit.relation is None:
         return ""
-    if not hit.same_picture:
-        return "no"
-    return "yes, mirrored" if hit.mirrored else "yes"
+    mark = _MARKS[hit.relation]
+    if hit.difference is not None and hit.here:
+        mark += f", {hit.difference.share:.0%} differs"
+    return mark + (", mirrored" if hit.mirrored and hit.relation != "not_proven" else "")
+
+
+def _entry(hit: "Hit") -> dict[str, object]:
+    """Return a hit as JSON tells it."""
+    return {**asdict(hit), "same_picture": hit.same_picture}
 
 
 def _write_hits(hits: "Sequence[Hit]") -> None:
@@ -353,18 +399,23 @@ def _shown(
     shown = [Shown(shrunk(engine.read(query, _left_to_cut(query, box))), "the query")]
     for place, hit in enumerate(hits, 1):
         notes = [f"{place}: distance {hit.distance:.3f}"]
-        if hit.same_picture:
-            notes.append("the same picture" + (", mirrored" if hit.mirrored else ""))
+        if hit.relation in _NOTES:
+            notes.append(_NOTES[hit.relation] + (", mirrored" if hit.mirrored else ""))
+        if hit.difference is not None and hit.here:
+            notes.append(_differing(hit.difference))
         if hit.copies:
             notes.append(f"and {count(len(hit.copies), 'near-copy', 'near-copies')}")
-        shown.append(
-            Shown(_small(hit.picture, engine, hit.outline), hit.path, tuple(notes), bool(hit.same_picture))
-        )
+        boxes = hit.difference.boxes if hit.difference is not None and hit.here else ()
+        small = _small(hit.picture, engine, hit.outline, boxes)
+        shown.append(Shown(small, hit.path, tuple(notes), hit.here))
     return shown
 
 
 def _small(
-    picture: "Picture", engine: "SearchEngine", outline: "list[tuple[float, float]] | None" = None
+    picture: "Picture",
+    engine: "SearchEngine",
+    outline: "list[tuple[float, float]] | None" = None,
+    boxes: "Sequence[Corners]" = (),
 ) -> "Image.Image":
     """Read a picture of the store as it is shown; an empty one where its file is gone."""
     from ris.cli.contact_sheet import CELL, empty, shrunk
@@ -375,7 +426,41 @@ def _small(
         image = engine.image(picture.row, CELL)
     except (NoSuchPictureError, UnreadableImage):
         return empty()
-    return shrunk(image, outline, (picture.width, picture.height))
+    return shrunk(image, outline, (picture.width, picture.height), boxes)
+
+
+def _print_groups(groups: "Sequence[DuplicateGroup]") -> None:
+    write(f"{count(len(groups), 'group')} of pictures that are one picture.")
+    for group in groups:
+        write()
+        for picture in group.pictures:
+            write(f"{'keep' if picture == group.keep else '':<6}{picture.path}")
+        write(f"      ({group.why})")
+
+
+def _print_pairs(pairs: "Sequence[ChangedPair]") -> None:
+    write(f"{count(len(pairs), 'pair')} of changed versions of one picture; neither is spare.")
+    for pair in pairs:
+        write()
+        write(pair.one.path)
+        write(pair.other.path)
+        write(f"      ({_differing(pair.difference)})")
+
+
+def _differing(difference: "Difference") -> str:
+    return f"{difference.share:.0%} differs, in {count(len(difference.boxes), 'place')}"
+
+
+def _write_pairs(output: Path, pairs: "Sequence[ChangedPair]", engine: "SearchEngine") -> None:
+    from ris.cli.contact_sheet import Shown, Strip, write_sheet
+
+    strips = []
+    for number, pair in enumerate(pairs, 1):
+        sides = (pair.one, pair.difference.query_boxes), (pair.other, pair.difference.boxes)
+        shown = [Shown(_small(picture, engine, boxes=boxes), picture.path) for picture, boxes in sides]
+        strips.append(Strip(f"{number}: {_differing(pair.difference)}", shown))
+    write_sheet(output, "Changed versions of one picture", strips)
+    say(f"The contact sheet is {output}.")
 
 
 def _write_groups(output: Path, groups: "Sequence[DuplicateGroup]", engine: "SearchEngine") -> None:

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ris.copies.overlap import lay_over
+from ris.copies.transformations import Matrix, jacobian, square
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
-Matrix: TypeAlias = npt.NDArray[np.float64]
 
 WINDOW = 9
 """Side of the window of local statistics, pixels of the coarser picture."""
@@ -56,22 +56,29 @@ def agreement(one: Bytes, other: Bytes, matrix: Matrix) -> float:
     Args:
         one: (h, w) uint8.
         other: (h', w') uint8.
-        matrix: (2, 3) float64, the affine transformation from `one`'s pixels to `other`'s, invertible.
+        matrix: (2, 3) or (3, 3) float64, the transformation from `one`'s pixels to `other`'s, invertible.
 
     Returns:
         A number from -1 to 1: 1 for copies, lower for strangers; 0 where too little texture overlaps.
     """
-    whole = np.vstack([matrix, [0, 0, 1]])
-    if np.linalg.det(matrix[:, :2]) ** 2 > 1:
-        one, other, whole = other, one, np.linalg.inv(whole)
-    scale = float(np.sqrt(abs(np.linalg.det(whole[:2, :2]))))
+    whole = square(matrix)
+    scale = _scale(whole, one.shape)
+    if scale > 1:
+        one, other, whole = other, one, square(np.linalg.inv(whole))
+        scale = _scale(whole, one.shape)
     small, to_small = _shrunk(one, scale)
-    laid = lay_over(small, other, (whole @ np.linalg.inv(to_small))[:2], window=WINDOW, smoothing=SMOOTHING)
+    laid = lay_over(small, other, whole @ np.linalg.inv(to_small), window=WINDOW, smoothing=SMOOTHING)
     textured = laid.inside & (laid.variance_other > CONTRAST)
     if np.count_nonzero(textured) < LEAST:
         return 0.0
     deviations = np.sqrt(laid.variance_one * laid.variance_other)
     return float(((laid.covariance + STABILISER) / (deviations + STABILISER))[textured].mean())
+
+
+def _scale(matrix: Matrix, shape: tuple[int, ...]) -> float:
+    """Return the scale of a transformation in the middle of the picture that it starts from."""
+    local = jacobian(matrix, np.array([shape[1] - 1, shape[0] - 1]) / 2)
+    return 1.0 if local is None else float(np.sqrt(abs(np.linalg.det(local))))
 
 
 def _shrunk(grey: Bytes, scale: float) -> tuple[Bytes, Matrix]:

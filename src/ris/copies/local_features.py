@@ -5,7 +5,7 @@ Zisserman 2012, "Three things everyone should know to improve object retrieval",
 """
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TypeAlias
 
@@ -68,8 +68,8 @@ def describe(image: Image.Image, n_features: int, side: int) -> LocalFeatures:
         side: a picture whose longer side is longer is looked at in this size, in pixels; one whose longer
             side is shorter than `SMALLEST` is enlarged to that.
     """
-    size = _described_size(image.size, side)
-    grey = np.asarray(image.convert("L").resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0))
+    grey = in_grey(image, side)
+    size = grey.shape[1], grey.shape[0]
     # Without the precise upscaling, OpenCV's points lie a quarter of a pixel off.
     detector = cv2.SIFT_create(  # type: ignore[attr-defined]
         nfeatures=n_features, contrastThreshold=CONTRAST, enable_precise_upscale=True
@@ -82,6 +82,13 @@ def describe(image: Image.Image, n_features: int, side: int) -> LocalFeatures:
     points = np.array([keypoint.pt for keypoint in keypoints])[strongest]
     points = (points + 0.5) * image.size / size - 0.5
     return LocalFeatures(points.astype(np.float32), root_sift(sift[strongest]), image.size, grey)
+
+
+def in_grey(image: Image.Image, side: int) -> Bytes:
+    """Return a picture's brightness (h, w), in the size in which it is described, see `describe`."""
+    size = _described_size(image.size, side)
+    grey: Bytes = np.asarray(image.convert("L").resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0))
+    return grey
 
 
 def thumbnail(grey: Bytes) -> Bytes:
@@ -115,6 +122,16 @@ def mirrored_descriptors(descriptors: npt.NDArray[np.uint8]) -> npt.NDArray[np.u
     """
     fields = descriptors.reshape(-1, 4, 4, 8)
     return fields[:, ::-1, :, -np.arange(8)].reshape(-1, 128)
+
+
+def negative(features: LocalFeatures) -> LocalFeatures:
+    """Return what the local features of a picture would be, were its brightness inverted.
+
+    Every gradient points the other way, the point's own direction among them: the fields of a descriptor lie
+    in reverse order in both directions, and its directions, relative to the point's, stay.
+    """
+    fields = features.descriptors.reshape(-1, 4, 4, 8)[:, ::-1, ::-1]
+    return replace(features, descriptors=fields.reshape(-1, 128), grey=255 - features.grey)
 
 
 def pack(descriptors: Bytes) -> Bytes:

@@ -1,13 +1,15 @@
 """Two grey pictures laid over each other: how small windows of their pixels vary, and vary together."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-Float = npt.NDArray[np.float32]
+from ris.copies.transformations import square
+
+Float: TypeAlias = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,14 +37,25 @@ def lay_over(
     Args:
         one: (h', w') uint8.
         other: (h, w) uint8.
-        matrix: (2, 3) float64, the affine transformation from `one`'s pixels to `other`'s.
+        matrix: (2, 3) or (3, 3) float64, the transformation from `one`'s pixels to `other`'s.
         window: side of the windows, pixels of `other`.
         smoothing: standard deviation of the blur before, pixels of `other`.
     """
     size = other.shape[1], other.shape[0]
-    inside = cv2.warpAffine(np.ones(one.shape, np.float32), matrix, size) > 0.99
-    x = cv2.GaussianBlur(cv2.warpAffine(one.astype(np.float32), matrix, size), (0, 0), smoothing)
-    y = cv2.GaussianBlur(other.astype(np.float32), (0, 0), smoothing)
+    whole = square(matrix)
+    inside = cv2.warpPerspective(np.ones(one.shape, np.float32), whole, size) > 0.99
+    x = blurred(np.asarray(cv2.warpPerspective(one.astype(np.float32), whole, size), np.float32), smoothing)
+    y = blurred(other.astype(np.float32), smoothing)
+    return statistics(x, y, inside, window)
+
+
+def blurred(picture: Float, deviation: float) -> Float:
+    """Blur a picture (h, w) by a Gaussian of a standard deviation in pixels."""
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), deviation), np.float32)
+
+
+def statistics(x: Float, y: Float, inside: npt.NDArray[np.bool_], window: int) -> Overlap:
+    """Take the statistics of windows of two pictures (h, w), as far as they lie inside of both."""
     weight = inside.astype(np.float32)
 
     def window_sum(values: Any) -> Any:

@@ -10,7 +10,7 @@ from ris.copies.calibration import Calibration
 from ris.types import DamagedError
 
 FILE = Path(__file__).with_name("threshold.json")
-"""The calibration of the committed experiment, which comes with this package."""
+"""The calibration that comes with this package, over edits and strangers of Caltech 101."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Threshold:
     """A picture is the same one where there is more evidence."""
 
     evidence: float
-    """See `ris.copies.agreement.evidence`."""
+    """See `ris.copies.relations.Related`."""
     false_positive_rate: float
     """Stated when it was calibrated."""
     over: str = ""

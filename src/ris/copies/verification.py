@@ -4,28 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ris.copies.agreement import agreement, distinct_inliers, evidence
+from ris.copies.agreement import agreement, evidence
+from ris.copies.fitting import MIN_INLIERS, Fitted, fit
 from ris.copies.local_features import LocalFeatures, described_scale, mirrored_descriptors
+from ris.copies.transformations import Matrix, apply, scaling, square
 
 Float: TypeAlias = npt.NDArray[np.float32]
-Matrix: TypeAlias = npt.NDArray[np.float64]
 Positions: TypeAlias = npt.NDArray[np.intp]
 
 RATIO = 0.8
 """Of the nearest to the second nearest descriptor's distance (Lowe 2004, section 7.1)."""
-TOLERANCE = 3.0
-"""Distance at which a match agrees with the transformation, pixels of the gallery picture as described."""
-ITERATIONS = 2000
-MIN_INLIERS = 5
-"""Two more than define an affine transformation."""
-MAX_SCALE = 12.0
-"""Between the query and the gallery picture as described, either way."""
-MAX_STRETCH = 2.0
-"""Of the longer to the shorter axis of what a circle becomes."""
 AT_ONCE = 10
 """Candidates looked at before it is asked whether that is enough: near-copies stand near each other."""
 
@@ -45,7 +36,7 @@ class Verified:
     mirrored: bool
     """Whether the query is a mirrored copy."""
     matrix: Matrix
-    """(2, 3) from the query's pixels to the gallery picture's."""
+    """(3, 3) from the query's pixels to the gallery picture's."""
     outline: Matrix
     """(4, 2) the query's corners in the gallery picture: of its top left, top right, bottom right and
     bottom left pixel."""
@@ -94,41 +85,34 @@ def verify(
         there = _unit(candidate.descriptors)
         plain = _fitted(query, candidate, _matches(upright, there), store.side)
         flipped = _fitted(turned_over, candidate, _matches(mirrored, there), store.side)
-        inliers, matrix = max(plain, flipped, key=lambda fit: fit[0])
-        if inliers < MIN_INLIERS:
-            continue
-        is_mirrored = flipped[0] > plain[0]
-        if is_mirrored:
-            matrix = matrix @ flip
-        agreed = _agreement(query, candidate, matrix)
-        found.append(
-            Verified(
-                int(row),
-                inliers,
-                agreed,
-                evidence(inliers, agreed),
-                is_mirrored,
-                matrix,
-                outline(matrix, query.size),
+        fitted = max(plain, flipped, key=lambda fit: fit.inliers)
+        if fitted.inliers:
+            matrix = fitted.matrix @ flip if fitted is flipped else fitted.matrix
+            found.append(
+                _verified(query, candidate, int(row), replace(fitted, matrix=matrix), fitted is flipped)
             )
-        )
     return sorted(found, key=lambda one: -one.evidence)
 
 
-def _agreement(query: LocalFeatures, candidate: LocalFeatures, matrix: Matrix) -> float:
-    """Compare the pixels of two pictures by the (2, 3) matrix from one's to the other's."""
-    of_query, of_candidate = (
-        _scaling(picture.size, picture.grey.shape[::-1]) for picture in (query, candidate)
-    )
-    between = of_candidate @ np.vstack([matrix, [0, 0, 1]]) @ np.linalg.inv(of_query)
-    return agreement(query.grey, candidate.grey, between[:2])
+def _verified(
+    query: LocalFeatures, candidate: LocalFeatures, row: int, fitted: Fitted, mirrored: bool
+) -> Verified:
+    agreed = agreement(query.grey, candidate.grey, between_greys(query, candidate, fitted.matrix))
+    corners = outline(fitted.matrix, query.size)
+    match_score = evidence(fitted.inliers, agreed)
+    return Verified(row, fitted.inliers, agreed, match_score, mirrored, fitted.matrix, corners)
+
+
+def between_greys(one: LocalFeatures, other: LocalFeatures, matrix: Matrix) -> Matrix:
+    """Return the (3, 3) matrix between two grey pictures, by that between the pixels of the pictures."""
+    of_one, of_other = (scaling(picture.size, picture.grey.shape[::-1]) for picture in (one, other))
+    return of_other @ matrix @ np.linalg.inv(of_one)
 
 
 def outline(matrix: Matrix, size: tuple[int, int]) -> Matrix:
-    """Map the corner pixels of a picture by a (2, 3) transformation: (4, 2)."""
+    """Map the corner pixels of a picture by a (2, 3) or (3, 3) transformation: (4, 2)."""
     right, bottom = size[0] - 1, size[1] - 1
-    corners = np.array([[0, 0, 1], [right, 0, 1], [right, bottom, 1], [0, bottom, 1]], np.float64)
-    return corners @ matrix.T
+    return apply(square(matrix), np.array([[0, 0], [right, 0], [right, bottom], [0, bottom]], np.float64))
 
 
 def _unit(descriptors: npt.NDArray[np.uint8]) -> Float:
@@ -154,48 +138,26 @@ def _matches(one: Float, other: Float) -> tuple[Positions, Positions]:
 
 def _fitted(
     query: LocalFeatures, candidate: LocalFeatures, matches: tuple[Positions, Positions], side: int
-) -> tuple[int, Matrix]:
-    """Fit an affine transformation to matches; return its inliers, 0 where there is none, and its matrix.
+) -> Fitted:
+    """Fit a transformation to matches; one of no inliers where none is proven.
 
     It is fitted and judged in the pixels in which both pictures were described, whatever their own size.
     """
-    none = 0, np.zeros((2, 3))
+    none = Fitted(0, np.eye(3))
     if len(matches[0]) < MIN_INLIERS:
         return none
     of_query, of_candidate = (_to_described(picture.size, side) for picture in (query, candidate))
     here, there = (
-        (picture.points[chosen] @ scaling[:2, :2] + scaling[:2, 2]).astype(np.float32)
-        for picture, chosen, scaling in zip(
-            (query, candidate), matches, (of_query, of_candidate), strict=True
-        )
+        (picture.points[chosen] @ scaled[:2, :2] + scaled[:2, 2]).astype(np.float32)
+        for picture, chosen, scaled in zip((query, candidate), matches, (of_query, of_candidate), strict=True)
     )
-    settings = cv2.UsacParams()
-    settings.threshold = TOLERANCE
-    settings.maxIterations = ITERATIONS
-    settings.randomGeneratorState = 0
-    fitted, agreeing = cv2.estimateAffine2D(here, there, settings)
-    if fitted is None or not _plausible(np.asarray(fitted, np.float64)):
+    fitted = fit(here, there)
+    if fitted is None:
         return none
-    kept = agreeing.ravel().astype(bool)
-    matrix = np.linalg.inv(of_candidate) @ np.vstack([fitted, [0, 0, 1]]) @ of_query
-    return distinct_inliers(here[kept], there[kept]), matrix[:2]
+    return replace(fitted, matrix=np.linalg.inv(of_candidate) @ fitted.matrix @ of_query)
 
 
 def _to_described(size: tuple[int, int], side: int) -> Matrix:
     """Return the (3, 3) scaling from a picture's pixels to those in which it was described."""
     scale = described_scale(size, side)
-    return _scaling(size, (size[0] * scale, size[1] * scale))
-
-
-def _scaling(size: tuple[int, int], to: Sequence[float]) -> Matrix:
-    """Return the (3, 3) matrix between the pixels of a picture in two sizes, width and height."""
-    x, y = to[0] / size[0], to[1] / size[1]
-    return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]])
-
-
-def _plausible(matrix: Matrix) -> bool:
-    """Tell whether a transformation neither mirrors, nor stretches or scales beyond reason."""
-    if not np.isfinite(matrix).all() or np.linalg.det(matrix[:, :2]) <= 0:
-        return False
-    longer, shorter = np.linalg.svd(matrix[:, :2], compute_uv=False)
-    return bool(longer <= MAX_STRETCH * shorter and 1 / MAX_SCALE <= (longer * shorter) ** 0.5 <= MAX_SCALE)
+    return scaling(size, (size[0] * scale, size[1] * scale))

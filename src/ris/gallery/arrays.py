@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from ris.copies.perceptual_hash import Fingerprints
@@ -28,6 +29,8 @@ class Parts:
     """(n,) perceptual hashes; none where nothing is to be proven."""
     candidates: Candidates | None = None
     features: Described | None = None
+    greys: Mapping[int, npt.NDArray[np.uint8]] = field(default_factory=dict)
+    """Pictures in grey, see `Gallery.grey`, where there are any."""
 
 
 class ArrayGallery(Gallery):
@@ -87,6 +90,10 @@ class ArrayGallery(Gallery):
     def candidates(self) -> Candidates | None:
         """See `Gallery`."""
         return self._parts.candidates
+
+    def grey(self, content: int) -> npt.NDArray[np.uint8] | None:
+        """See `Gallery`."""
+        return self._parts.greys.get(content)
 
     @property
     def features(self) -> Described | None:

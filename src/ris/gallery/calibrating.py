@@ -164,7 +164,7 @@ def _alone(collection: Collection, plan: Plan, position: int) -> _Alone:
 def _is_copy(collection: Collection, plan: Plan, position: int, hit: Hit) -> bool:
     one, other = collection.pictures[position].path, hit.path
     said = plan.verdicts.get((one, other), plan.verdicts.get((other, one)))
-    proven = bool(hit.same_picture) and hit.evidence > collection.threshold
+    proven = bool(hit.here) and hit.evidence > collection.threshold
     return proven if said is None else said
 
 
@@ -190,8 +190,8 @@ def _find_edited(collection: Collection, plan: Plan, name: str, position: int, w
 
 
 def _same(hits: Sequence[Hit]) -> Hit | None:
-    """Return the hit that is said to be the same picture, with most evidence."""
-    return max((hit for hit in hits if hit.same_picture), key=lambda hit: hit.evidence, default=None)
+    """Return the hit that is said to be here, with most evidence."""
+    return max((hit for hit in hits if hit.here), key=lambda hit: hit.evidence, default=None)
 
 
 def _calibrated(

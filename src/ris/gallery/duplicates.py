@@ -10,6 +10,7 @@ from PIL import Image
 
 from ris.copies.grouping import group_ids
 from ris.copies.perceptual_hash import Fingerprints, nearest_hashes
+from ris.copies.relations import Related
 from ris.copies.verification import Verified
 from ris.errors import RisError
 from ris.gallery.keeping import Matrix, Verdict, better
@@ -17,13 +18,13 @@ from ris.indexes.exact import ExactIndex
 from ris.indexes.ivf import IvfIndex
 from ris.indexes.vectors import Vectors
 from ris.threads import worker_threads
-from ris.types import DuplicateGroup, Picture, Progress
+from ris.types import ChangedPair, DuplicateGroup, Duplicates, Picture, Progress, Relation
 
 Positions: TypeAlias = npt.NDArray[np.int64]
 """Places in the list of pictures, from 0."""
-Verify: TypeAlias = Callable[[int, Sequence[int]], list[Verified]]
-"""Looks for a content in others, which are the rows of what it returns; from several threads at once. See
-`ris.copies.verification.verify`."""
+Verify: TypeAlias = Callable[[int, Sequence[int]], list[tuple[Verified, Related]]]
+"""Looks for a content in others, which are the rows of what it returns, and says what is proven of each; from
+several threads at once. See `ris.copies.verification.verify` and `ris.copies.relations.relate`."""
 Matrices: TypeAlias = Mapping[tuple[str, str], Matrix]
 """Where two pictures are proven to be one, by their SHA-256: (2, 3) from the one's pixels to the other's."""
 
@@ -60,17 +61,16 @@ def find_duplicates(
     vectors: Vectors,
     hashes: Fingerprints,
     verify: Verify,
-    threshold: float,
     read: Read,
     *,
     workers: int,
     progress: Progress | None = None,
-) -> list[DuplicateGroup]:
+) -> Duplicates:
     """Find the groups of pictures that are one picture, re-encoded, resized, cropped, turned or mirrored.
 
     Files of the same bytes are joined unseen. Any other picture is compared to those of the nearest vectors
     and of the nearest fingerprints, and joined to those that are proven the same. What is the same as a third
-    picture is in its group.
+    picture is in its group. A changed version joins nothing: it stands apart, as a pair.
 
     Args:
         pictures: in the order in which they and the groups are returned.
@@ -78,25 +78,27 @@ def find_duplicates(
         vectors: (m, d) of the contents, in the space in which candidates are searched.
         hashes: (m,) of the contents, see `ris.copies.perceptual_hash`.
         verify: see `Verify`.
-        threshold: two pictures are one where there is more evidence.
         read: see `Read`; called for pictures of a group that are not the same bytes.
         workers: threads; their number does not change the result.
         progress: see `Progress`.
 
     Returns:
-        Groups of at least two pictures, the largest group first.
+        Groups of at least two pictures, the largest group first, and pairs of changed versions.
     """
     if not pictures:
-        return []
+        return Duplicates([], [])
     distinct, first, inverse = np.unique(contents, return_index=True, return_inverse=True)
     with worker_threads(workers) as pool:
         partners = _partners(vectors[distinct], hashes[distinct], pool, progress)
-        proven, inliers, found = _proven(distinct, partners, verify, threshold, pool, progress)
+        related = _related(distinct, partners, verify, pool, progress)
+        same = [one for one in related if one[2].relation is Relation.SAME_PICTURE]
+        proven = np.array([(one, proof.row) for one, proof, _ in same], np.int64).reshape(-1, 2)
+        inliers = np.array([proof.inliers for _, proof, _ in same], np.int64)
         sha256s = {
             content: pictures[place].sha256
             for content, place in zip(distinct.tolist(), first.tolist(), strict=True)
         }
-        matrices = _both_ways(sha256s, found)
+        matrices = _both_ways(sha256s, [(one, proof) for one, proof, _ in same])
         proven = first[np.searchsorted(distinct, proven)]
         copies = np.stack([first[inverse], np.arange(len(pictures))], axis=1)
         group_of = group_ids(np.concatenate([copies, proven]), len(pictures))
@@ -105,7 +107,7 @@ def find_duplicates(
     weakest_last = np.argsort(-inliers, kind="stable")
     links = group_of[proven[weakest_last, 0]].tolist()
     fewest = dict(zip(links, inliers[weakest_last].tolist(), strict=True))
-    return [
+    found = [
         DuplicateGroup(
             pictures=[pictures[position] for position in group],
             keep=pictures[keep],
@@ -114,6 +116,13 @@ def find_duplicates(
         )
         for group, (keep, why) in zip(groups, suggested, strict=True)
     ]
+    shows = dict(zip(distinct.tolist(), first.tolist(), strict=True))
+    changed = [
+        ChangedPair(pictures[shows[one]], pictures[shows[proof.row]], proof.inliers, told.difference)
+        for one, proof, told in related
+        if told.relation is Relation.CHANGED_VERSION and told.difference is not None
+    ]
+    return Duplicates(found, sorted(changed, key=lambda pair: (pair.one.path, pair.other.path)))
 
 
 def suggestion(
@@ -208,34 +217,36 @@ def _partners(
 
 
 def _both_ways(sha256s: Mapping[int, str], found: Sequence[tuple[int, Verified]]) -> Matrices:
-    """Return the matrices of proven pairs of contents, and their inverses."""
+    """Return the matrices of proven pairs of contents, and their inverses, those that are affine."""
     matrices: dict[tuple[str, str], Matrix] = {}
     for content, proof in found:
         one, other = sha256s[content], sha256s[proof.row]
-        matrices[one, other] = proof.matrix
-        matrices[other, one] = np.linalg.pinv(np.vstack([proof.matrix, [0, 0, 1]]))[:2]
+        if np.array_equal(proof.matrix[2], [0, 0, 1]):
+            matrices[one, other] = proof.matrix[:2]
+            matrices[other, one] = np.linalg.pinv(proof.matrix)[:2]
     return matrices
 
 
-def _proven(
+def _related(
     distinct: Positions,
     partners: Sequence[Positions],
     verify: Verify,
-    threshold: float,
     pool: ThreadPoolExecutor,
     progress: Progress | None,
-) -> tuple[Positions, Positions, list[tuple[int, Verified]]]:
-    """Return the proven pairs (P, 2) of contents, of each the points (P,) that agree, and the proofs.
+) -> list[tuple[int, Verified, Related]]:
+    """Return the contents in which another one was found, after this one, and what is proven of the two.
 
     Args:
         distinct: (m,) contents that are compared.
         partners: for each of these those to compare it with, as places among these.
+        verify: see `Verify`.
+        pool: threads.
+        progress: see `Progress`.
     """
-    pairs: list[tuple[int, Verified]] = []
+    pairs: list[tuple[int, Verified, Related]] = []
     jobs = pool.map(verify, distinct.tolist(), [distinct[places].tolist() for places in partners])
-    for done, (position, found) in enumerate(zip(distinct.tolist(), jobs, strict=True), 1):
-        pairs += [(position, one) for one in found if one.evidence > threshold]
+    for done, (content, found) in enumerate(zip(distinct.tolist(), jobs, strict=True), 1):
+        pairs += [(content, proof, related) for proof, related in found]
         if progress:
             progress("comparing pictures", done, len(distinct))
-    table = np.array([(one, proof.row, proof.inliers) for one, proof in pairs], np.int64).reshape(-1, 3)
-    return table[:, :2], table[:, 2], pairs
+    return pairs

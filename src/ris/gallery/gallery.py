@@ -109,6 +109,13 @@ class Gallery(ABC):
     def features(self) -> Described | None:
         """Local features by content; None where there are none."""
 
+    @abstractmethod
+    def grey(self, content: int) -> npt.NDArray[np.uint8] | None:
+        """Return what a content shows, (h, w) as it was described; None where its file cannot be read.
+
+        Local features keep a thumbnail; this is for the few pictures that are about to be called the same.
+        """
+
     def near_duplicate_vectors(self) -> Vectors:
         """Return the vectors (m, d) of the contents in the space in which near-duplicates are looked for."""
         if self.candidates is not None:

@@ -8,13 +8,15 @@ import numpy as np
 
 from ris.copies.local_features import LocalFeatures
 from ris.copies.perceptual_hash import nearest
-from ris.copies.verification import Verified, outline, verify
+from ris.copies.relations import SAME_BYTES, UNRELATED
+from ris.copies.verification import outline
 from ris.copies.views import in_turn, merged
 from ris.gallery.catalogue import NO_PICTURES, Positions
 from ris.gallery.gallery import Found, Gallery
+from ris.gallery.proofs import Proof, Proofs, Prover
 from ris.indexes.index import Mask
 from ris.indexes.vectors import Vectors
-from ris.types import BadQueryError, Finding, Hit
+from ris.types import BadQueryError, Finding, Hit, Relation
 
 Nearest: TypeAlias = Callable[[int], Found]
 """Returns as many nearest pictures as are wanted, or as there are."""
@@ -35,6 +37,8 @@ class Prepared:
     """(h,) the picture of the gallery that is searched from, if any."""
     sha256: bytes | None = None
     """Of the file that the query is the whole of, if any."""
+    content: int | None = None
+    """What it shows, where the features are the gallery's own."""
 
 
 @dataclass(frozen=True)
@@ -74,15 +78,15 @@ def similar(gallery: Gallery, query: Prepared, allowed: Mask | None, wanted: Wan
         if wanted.collapse
         else _kept(*nearest_pictures(wanted.k))
     )
-    proofs: dict[int, Verified] = {}
+    proofs: Proofs = {}
     if wanted.prove:
         same_bytes = set(_same_bytes(gallery, query, allowed).tolist())
         for one in kept:
             one.same_bytes = one.position in same_bytes
     compared = wanted.prove and query.features is not None and gallery.features is not None
-    if compared and query.features is not None and gallery.features is not None:
+    if compared and query.features is not None:
         contents = gallery.shown[[one.position for one in kept]].tolist() if kept else []
-        proofs = {one.row: one for one in verify(query.features, contents, gallery.features)}
+        proofs = Prover(gallery, query.features, query.content).proofs(contents)
     return _hits(gallery, kept, [proofs.get(int(gallery.shown[one.position])) for one in kept], compared)
 
 
@@ -103,24 +107,20 @@ def same(gallery: Gallery, views: Vectors, query: Prepared, k: int, allowed: Mas
         hits = _hits(gallery, kept, [None] * len(kept), compared=False)
         return Finding(any(one.same_bytes for one in kept) or None, hits, threshold.false_positive_rate)
     distances, positions = _candidates(gallery, views, query, wanted, allowed)
-    enough = gallery.settings.enough_evidence
     contents = gallery.shown[positions]
     unique = list(dict.fromkeys(contents.tolist()))
-    proofs = {one.row: one for one in verify(query.features, unique, gallery.features, enough)}
+    proofs, looked_at = Prover(gallery, query.features, query.content).search(unique, k)
     place = {content: number for number, content in enumerate(proofs)}
     order = sorted(range(len(positions)), key=lambda i: place.get(int(contents[i]), len(place)))
-    complete = not any(one.evidence >= enough for one in proofs.values())
     near = _kept(distances[order], positions[order])
     kept = _first(_same_bytes(gallery, query, allowed), near)[:k]
     found = [proofs.get(int(gallery.shown[one.position])) for one in kept]
     hits = [
         hit
         for one, proof in zip(kept, found, strict=True)
-        for hit in _hits(gallery, [one], [proof], compared=complete or proof is not None)
+        for hit in _hits(gallery, [one], [proof], int(gallery.shown[one.position]) in looked_at)
     ]
-    proven = any(one.evidence > threshold.evidence for one in proofs.values())
-    here = proven or any(one.same_bytes for one in kept)
-    return Finding(here, hits, threshold.false_positive_rate)
+    return Finding(any(hit.here for hit in hits), hits, threshold.false_positive_rate)
 
 
 def check_k(k: int) -> None:
@@ -199,29 +199,31 @@ def _first(same_bytes: Positions, near: Sequence[_Kept]) -> list[_Kept]:
 
 
 def _hits(
-    gallery: Gallery, kept: Sequence[_Kept], proofs: Sequence[Verified | None], compared: bool
+    gallery: Gallery, kept: Sequence[_Kept], proofs: Sequence[Proof | None], compared: bool
 ) -> list[Hit]:
     """Return hits, each with its proof where there is one."""
     pictures = iter(
         gallery.catalogue.pictures([place for one in kept for place in (one.position, *one.copies)])
     )
     hits = []
-    for one, proof in zip(kept, proofs, strict=True):
+    for one, found in zip(kept, proofs, strict=True):
         picture = next(pictures)
-        proven = proof is not None and proof.evidence > gallery.threshold.evidence
-        corners = proof.outline.tolist() if proof is not None and proven else None
+        proof, related = (None, SAME_BYTES) if one.same_bytes else found or (None, UNRELATED)
+        shown = proof is not None and related.relation is not Relation.NOT_PROVEN
+        corners = proof.outline.tolist() if proof is not None and shown else None
         if one.same_bytes:
-            corners = outline(np.eye(2, 3), (picture.width, picture.height)).tolist()
+            corners = outline(np.eye(3), (picture.width, picture.height)).tolist()
         hits.append(
             Hit(
                 picture=picture,
                 distance=one.distance,
-                same_picture=one.same_bytes or (proven if compared else None),
+                relation=related.relation if compared or one.same_bytes else None,
+                evidence=related.evidence,
                 inliers=0 if proof is None else proof.inliers,
                 mirrored=not one.same_bytes and proof is not None and proof.mirrored,
                 outline=None if corners is None else [(x, y) for x, y in corners],
+                difference=related.difference,
                 copies=[next(pictures) for _ in one.copies],
-                evidence=0.0 if proof is None else proof.evidence,
             )
         )
     return hits
@@ -259,7 +261,7 @@ def _copied(gallery: Gallery, position: int, kept: Sequence[_Kept]) -> _Kept | N
         return None
     mine, theirs = gallery.vectors(np.array([content]))[0], gallery.vectors(contents)
     near = contents[np.linalg.norm(theirs - mine, axis=1) <= NEAR].tolist()
-    proofs = verify(features[content], near, features)
-    if not proofs or proofs[0].evidence <= gallery.threshold.evidence:
-        return None
-    return next(one for one, other in zip(kept, contents.tolist(), strict=True) if other == proofs[0].row)
+    proofs = Prover(gallery, features[content], content).proofs(near)
+    found = next((row for row, (_, one) in proofs.items() if one.relation is Relation.SAME_PICTURE), None)
+    places = zip(kept, contents.tolist(), strict=True)
+    return next((one for one, other in places if other == found), None)

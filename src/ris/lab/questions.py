@@ -9,7 +9,7 @@ from PIL import Image
 
 from ris.copies import edits
 from ris.copies.edits import UNEDITED
-from ris.copies.verification import Matrix
+from ris.copies.transformations import Matrix
 from ris.images.decoding import read_image
 from ris.lab.config import Params
 from ris.lab.inputs import Catalog, Integers

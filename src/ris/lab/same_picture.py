@@ -16,7 +16,8 @@ from ris.config import Network
 from ris.copies.calibration import Answers, Calibration, calibrate, can_calibrate, different, halves
 from ris.copies.local_features import LocalFeatures, describe
 from ris.copies.threshold import Threshold
-from ris.copies.verification import Matrix, Verified, verify
+from ris.copies.transformations import Matrix
+from ris.copies.verification import Verified, verify
 from ris.copies.views import pooled, query_views
 from ris.encoders.embedder import Embedder
 from ris.encoders.encoder import Encoder

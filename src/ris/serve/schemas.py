@@ -5,8 +5,22 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from ris.engine import Box, Change, DuplicateGroup, Filter, Finding, Hit, Info, Picture, Rejected
+from ris.engine import (
+    Box,
+    Change,
+    ChangedPair,
+    Difference,
+    DuplicateGroup,
+    Filter,
+    Finding,
+    Hit,
+    Info,
+    Picture,
+    Rejected,
+    Relation,
+)
 from ris.indexes.registry import NOTES, SEARCHABLE, IndexName
+from ris.types import Corners
 
 MAX_K = 500
 """Hits of one answer, those passed over by `offset` included."""
@@ -20,7 +34,7 @@ _SHARE = r"(0(\.\d{1,20})?|1(\.0{1,20})?)"
 _BOX = rf"^{_SHARE}(,{_SHARE}){{3}}$"
 
 
-def _values(answer: Picture | Hit | Info | Change | Rejected) -> dict[str, Any]:
+def _values(answer: Picture | Hit | Info | Change | Rejected | Difference) -> dict[str, Any]:
     return {field.name: getattr(answer, field.name) for field in fields(answer)}
 
 
@@ -134,17 +148,37 @@ class PictureOut(BaseModel):
         return cls(**_values(picture), thumbnail=f"{base}/thumbnail?{version}", view=f"{base}/view?{version}")
 
 
+class DifferenceOut(BaseModel):
+    """Where two pictures that were laid over each other differ."""
+
+    share: float = Field(description="Of what both show and where either has texture.")
+    boxes: list[Corners] = Field(
+        description="Left, top, right and bottom in the hit's, or the second picture's, pixels."
+    )
+    query_boxes: list[Corners] = Field(description="The same in the query's, or the first picture's, pixels.")
+
+    @classmethod
+    def of(cls, difference: Difference | None) -> Self | None:
+        """Put an engine's difference into JSON's terms."""
+        return None if difference is None else cls(**_values(difference))
+
+
 class HitOut(BaseModel):
     """A picture as the answer to a query."""
 
     picture: PictureOut
     distance: float
-    same_picture: bool | None = Field(description="Proven by geometry; null where it was not looked at.")
+    relation: Relation | None = Field(
+        description="What is proven of it and the query; null where it was not looked at."
+    )
+    same_picture: bool | None = Field(description="Whether that is the same picture.")
+    evidence: float = Field(description="How much points and pixels speak for that.")
     inliers: int = Field(description="Points of both pictures that agree.")
     mirrored: bool
     outline: list[tuple[float, float]] | None = Field(
         description="The query's corners, clockwise from its top left, in this picture's pixels."
     )
+    difference: DifferenceOut | None
     copies: list[PictureOut] = Field(description="Near-copies that were folded into it.")
 
     @classmethod
@@ -153,6 +187,8 @@ class HitOut(BaseModel):
         return cls(
             **{
                 **_values(hit),
+                "same_picture": hit.same_picture,
+                "difference": DifferenceOut.of(hit.difference),
                 "picture": PictureOut.of(hit.picture),
                 "copies": [*map(PictureOut.of, hit.copies)],
             }
@@ -250,10 +286,30 @@ class Group(BaseModel):
         )
 
 
+class Versions(BaseModel):
+    """Two pictures of which one is a changed version of the other: neither is spare."""
+
+    one: PictureOut
+    other: PictureOut
+    inliers: int
+    difference: DifferenceOut
+
+    @classmethod
+    def of(cls, pair: ChangedPair) -> Self:
+        """Put an engine's pair into JSON's terms."""
+        return cls(
+            one=PictureOut.of(pair.one),
+            other=PictureOut.of(pair.other),
+            inliers=pair.inliers,
+            difference=DifferenceOut(**_values(pair.difference)),
+        )
+
+
 class Duplicates(BaseModel):
-    """Groups of pictures that are one picture."""
+    """Groups of pictures that are one picture, and apart from them changed versions."""
 
     groups: list[Group]
+    changed: list[Versions]
 
 
 class Refused(BaseModel):

@@ -20,7 +20,7 @@ from ris.engine import Box, Opened, SearchEngine
 from ris.images.fetching import fetch
 from ris.images.queries import MAX_BYTES, SECONDS
 from ris.serve.metrics import Metrics
-from ris.serve.schemas import Duplicates, Group
+from ris.serve.schemas import Duplicates, Group, Versions
 from ris.serve.settings import Settings
 from ris.serve.views import Views
 from ris.serve.work import Standing, Workers
@@ -54,7 +54,10 @@ class Service:
         self._background = ThreadPoolExecutor(1, "background")
         self.duplicates = Standing(
             "looking for duplicates",
-            lambda progress: Duplicates(groups=[*map(Group.of, engine.duplicates(progress=progress))]),
+            lambda progress: Duplicates(
+                groups=[*map(Group.of, engine.duplicates(progress=progress))],
+                changed=[*map(Versions.of, engine.changed_versions())],
+            ),
             self._generation,
             self._background,
         )

@@ -1,5 +1,6 @@
 """A store as a gallery: one commit of it, read as far as it is needed."""
 
+import hashlib
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ris.copies.local_features import LocalFeatures, decode
+from ris.copies.local_features import LocalFeatures, decode, in_grey
 from ris.copies.perceptual_hash import Fingerprints
 from ris.copies.threshold import Threshold, packaged
 from ris.errors import RisError
 from ris.gallery.catalogue import SCHEMA, Catalogue, Positions
 from ris.gallery.gallery import PARTITIONED, Gallery
 from ris.gallery.spaces import Candidates, Space, Whitened
+from ris.images.decoding import UnreadableImage, read_image
 from ris.indexes.exact import ExactIndex
 from ris.indexes.index import Index
 from ris.indexes.ivf import IvfIndex
@@ -26,6 +28,7 @@ from ris.indexes.registry import REGISTRY, open_index
 from ris.indexes.tailed import ScannedIndex, TailedIndex
 from ris.indexes.vectors import Vectors
 from ris.store.commits import Commit, latest
+from ris.store.folder import inside
 from ris.store.spaces import Projected, Spaces
 from ris.store.tables import (
     COLUMNS,
@@ -224,6 +227,19 @@ class StoreGallery(Gallery):
     def features(self) -> "StoredFeatures | None":
         """See `Gallery`."""
         return StoredFeatures(self) if self.settings.same_picture else None
+
+    def grey(self, content: int) -> npt.NDArray[np.uint8] | None:
+        """See `Gallery`; a file that is no longer as the catalogue knows it is not read."""
+        settings = self.settings
+        for picture in self.catalogue.pictures(self.pictures_showing(content).tolist()):
+            file = inside(self.folder, picture.path)
+            try:
+                data = b"" if file is None else file.read_bytes()
+                if hashlib.sha256(data).hexdigest() == picture.sha256:
+                    return in_grey(read_image(data, settings.max_pixels, 2 * settings.side), settings.side)
+            except (OSError, UnreadableImage):
+                continue
+        return None
 
     def feature_bytes(self, contents: list[int]) -> list[tuple[bytes, int, bytes]]:
         """Return the packed local features of contents, their checksums, and the SHA-256 of their files."""

@@ -2,7 +2,7 @@
 
 import { whenReady } from "./api.js";
 import { day, h, icon, many, number, say, size } from "./dom.js";
-import { arrows, shot } from "./grid.js";
+import { arrows, card, shot } from "./grid.js";
 import { START, from, written } from "./state.js";
 
 const AT_ONCE = 40;
@@ -19,7 +19,7 @@ export async function duplicates(root, state, tools, signal) {
     },
     signal,
   );
-  const { groups } = await response.json();
+  const { groups, changed } = await response.json();
   const spare = groups.reduce((count, group) => count + group.pictures.length - 1, 0);
   const space = groups.flatMap((group) => group.pictures.filter((one) => one.row !== group.keep)).reduce((sum, one) => sum + one.bytes, 0);
   const text = groups.length
@@ -50,11 +50,24 @@ export async function duplicates(root, state, tools, signal) {
     ),
     list,
     h("div", { class: "more" }, next),
+    h("div", { class: "groups", hidden: !changed.length }, h("h2", { class: "rest" }, "Changed versions: neither is spare"), changed.map((pair) => versions(pair, tools))),
   );
   say(groups.length ? many(groups.length, "group") : "No duplicates");
   const watcher = new IntersectionObserver(([entry]) => entry.isIntersecting && !next.hidden && more(), { rootMargin: "400px" });
   watcher.observe(next);
   signal.addEventListener("abort", () => watcher.disconnect());
+}
+
+function versions(pair, { viewer }) {
+  const hits = [pair.one, pair.other].map((picture, i) => ({
+    picture,
+    outline: [[0, 0], [picture.width, 0], [picture.width, picture.height], [0, picture.height]],
+    difference: { share: pair.difference.share, boxes: i ? pair.difference.boxes : pair.difference.query_boxes },
+  }));
+  const list = h("ul", { class: "grid", "aria-label": "A changed version" });
+  hits.forEach((hit, i) => list.append(card(hit, { href: written(from(START, hit.picture.row)), look: () => viewer.open(hits, i) })));
+  arrows(list);
+  return h("section", { class: "group" }, list);
 }
 
 function drawn(group, at, { viewer }) {

@@ -5,13 +5,28 @@ import { distance, fileName, h, icon, svg } from "./dom.js";
 const NARROWEST = 0.7;
 const WIDEST = 2.4;
 
-export function outlined(picture, outline) {
+const RELATIONS = {
+  same_picture: { badge: "Same", text: "The same picture" },
+  changed_version: { badge: "Changed version", text: "A changed version of it" },
+  same_template: { badge: "Same template", text: "Another picture of the same template" },
+};
+
+// What is proven of a hit, null where nothing is.
+export function proven(hit) {
+  const relation = RELATIONS[hit.relation];
+  if (!relation) return null;
+  const mirrored = hit.mirrored ? ", mirrored" : "";
+  return { here: hit.relation !== "same_template", badge: relation.badge + mirrored, text: relation.text + mirrored };
+}
+
+export function outlined(picture, outline, boxes = []) {
   const corners = outline.map((corner) => corner.map((one) => one.toFixed(1)).join(",")).join(" ");
   return svg(
     "svg",
     { viewBox: `0 0 ${picture.width} ${picture.height}`, preserveAspectRatio: "xMidYMid slice", class: "outline", "aria-hidden": "true" },
     svg("polygon", { points: corners, class: "halo" }),
     svg("polygon", { points: corners }),
+    ...boxes.map(([x, y, right, bottom]) => svg("rect", { x, y, width: right - x, height: bottom - y, class: "differs" })),
   );
 }
 
@@ -51,7 +66,7 @@ export function card(hit, { href, look, query, box }) {
   const { link, ratio, text } = shot(picture, href);
   const item = h("li", { class: "card", vars: { "--ratio": ratio } }, link);
   if (hit.outline) {
-    link.append(outlined(picture, hit.outline));
+    link.append(outlined(picture, hit.outline, hit.difference?.boxes));
     const over = () => {
       const canvas = query?.(box);
       if (canvas && !link.querySelector(".laid")) link.append(laid(canvas, picture, hit.outline));
@@ -60,8 +75,8 @@ export function card(hit, { href, look, query, box }) {
     link.addEventListener("focus", over);
     item.lay = over;
   }
-  if (hit.same_picture)
-    item.append(h("button", { type: "button", class: "badge", onclick: look }, icon("check"), hit.mirrored ? "Same, mirrored" : "Same picture"));
+  const proof = proven(hit);
+  if (proof) item.append(h("button", { type: "button", class: proof.here ? "badge" : "badge still", onclick: look }, proof.here && icon("check"), proof.badge));
   item.append(
     h("button", { type: "button", class: "look", "aria-label": `Look closer at ${text}`, title: "Look closer", onclick: look }, icon("expand")),
     h(

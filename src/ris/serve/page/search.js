@@ -2,7 +2,7 @@
 
 import { ask } from "./api.js";
 import { h, icon, many, milliseconds, say } from "./dom.js";
-import { arrows, card } from "./grid.js";
+import { arrows, card, proven } from "./grid.js";
 import { from, written } from "./state.js";
 
 const MOST_FOUND = 100;
@@ -55,14 +55,14 @@ export async function similar(root, state, tools, signal) {
     }
   };
   const answer = await load();
-  const proven = hits.filter((hit) => hit.same_picture).length;
+  const same = hits.filter((hit) => hit.same_picture).length;
   const by = state.index === "auto" ? "" : ` by ${tools.store.index(state.index).label}`;
   if (hits.length) told.append(`The nearest first${by}, in ${milliseconds(answer.milliseconds)}. The number is the distance.`);
   const heading = h("h1", {}, hits.length ? "Similar pictures" : "Nothing is that near");
   if (!hits.length) told.append("No picture passes the filters and the distance limit. Allow more of them.");
-  if (proven) told.append(" ", h("strong", { class: "yes" }, `${many(proven, "picture")} ${proven === 1 ? "is" : "are"} the very same.`));
+  if (same) told.append(" ", h("strong", { class: "yes" }, `${many(same, "picture")} ${same === 1 ? "is" : "are"} the very same.`));
   root.replaceChildren(h("div", { class: "heading" }, heading, told), list, h("div", { class: "more" }, next));
-  say(`${many(hits.length, "similar picture")}, ${proven} the very same`);
+  say(`${many(hits.length, "similar picture")}, ${same} the very same`);
   const watcher = new IntersectionObserver(([entry]) => entry.isIntersecting && more(), { rootMargin: "300px" });
   watcher.observe(next);
   signal.addEventListener("abort", () => watcher.disconnect());
@@ -75,11 +75,12 @@ export function rate(share) {
 
 export async function where(root, state, tools, signal) {
   const answer = await ask("/api/find", state.query, { ...filters(state), k: Math.min(state.k, MOST_FOUND) }, signal);
-  const proven = answer.hits.filter((hit) => hit.same_picture);
-  const rest = answer.hits.filter((hit) => !hit.same_picture);
+  const here = answer.hits.filter((hit) => proven(hit)?.here);
+  const rest = answer.hits.filter((hit) => !proven(hit)?.here);
+  const changed = here.filter((hit) => !hit.same_picture).length;
   const itself = state.query.row !== undefined;
   const list = h("ul", { class: "grid large", "aria-label": "Where your picture is" });
-  list.append(...cards(proven, state, tools));
+  list.append(...cards(here, state, tools));
   arrows(list);
   const shown = [];
   if (answer.here === null) {
@@ -95,8 +96,8 @@ export async function where(root, state, tools, signal) {
     shown.push(
       verdict(
         "yes",
-        itself ? `Here: ${proven.length === 1 ? "once more" : `${proven.length} times more`}.` : proven.length === 1 ? "Here." : `Here, ${proven.length} times.`,
-        `The line shows where your picture lies in it. The threshold was chosen so that of pictures that are not in a store, ${rate(answer.false_positive_rate)} would be said to be here. ${milliseconds(answer.milliseconds)}.`,
+        times(here.length, changed, itself),
+        `The line shows where your picture lies in it${changed ? ", a box where it differs" : ""}. The threshold was chosen so that of pictures that are not in a store, ${rate(answer.false_positive_rate)} would be said to be here. ${milliseconds(answer.milliseconds)}.`,
         over,
       ),
       list,
@@ -118,6 +119,13 @@ export async function where(root, state, tools, signal) {
   }
   root.replaceChildren(...shown);
   say(shown[0].querySelector("h1").textContent);
+}
+
+function times(here, changed, itself) {
+  if (changed === here) return here === 1 ? "Here, in a changed version." : `Here, in ${here} changed versions.`;
+  const more = changed ? `, ${changed} of them changed` : "";
+  if (itself) return `Here: ${here === 1 ? "once more" : `${here} times more`}${more}.`;
+  return here === 1 ? "Here." : `Here, ${here} times${more}.`;
 }
 
 function verdict(kind, text, more, ...tools) {

@@ -1,7 +1,7 @@
 // One picture, large: where the query lies in it, and what is known of it.
 
 import { day, distance, fileName, h, icon, number, size } from "./dom.js";
-import { laid, outlined } from "./grid.js";
+import { laid, outlined, proven } from "./grid.js";
 
 export class Viewer {
   constructor(go) {
@@ -45,7 +45,9 @@ export class Viewer {
       ["Date", day(picture.modified)],
     ];
     if (hit.distance !== undefined) facts.push(["Distance", distance(hit.distance)]);
-    if (hit.same_picture) facts.push(["Points that agree", number(hit.inliers)]);
+    const relation = proven(hit);
+    if (relation) facts.push(["Points that agree", number(hit.inliers)]);
+    if (hit.difference) facts.push(["Differs", `${Math.round(100 * hit.difference.share)} % of what both show`]);
     const proof = hit.outline && this.#proof(frame, hit);
     this.dialog.replaceChildren(
       h("div", { class: "stand" }, frame),
@@ -54,7 +56,7 @@ export class Viewer {
         { class: "about" },
         h("button", { type: "button", class: "quiet icon close", "aria-label": "Close", onclick: () => this.close() }, icon("close")),
         h("h2", {}, name),
-        hit.same_picture && h("p", { class: "verdict yes" }, icon("check"), hit.mirrored ? "The same picture, mirrored" : "The same picture"),
+        relation && h("p", { class: relation.here ? "verdict yes" : "verdict" }, relation.here && icon("check"), relation.text),
         proof,
         h("dl", {}, ...facts.map(([term, fact]) => h("div", {}, h("dt", {}, term), h("dd", {}, fact)))),
         h("div", { class: "row" },
@@ -69,8 +71,8 @@ export class Viewer {
     );
   }
 
-  #proof(frame, { picture, outline }) {
-    frame.append(outlined(picture, outline));
+  #proof(frame, { picture, outline, difference }) {
+    frame.append(outlined(picture, outline, difference?.boxes));
     const canvas = this.cut?.();
     if (!canvas) return h("p", { class: "note" }, "The line shows where your picture lies in it.");
     const layer = laid(canvas, picture, outline);

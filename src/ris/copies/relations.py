@@ -1,0 +1,153 @@
+"""What two pictures are that lie over each other: the same, a changed version, or of one template."""
+
+import math
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from ris.copies.agreement import evidence
+from ris.copies.cells import Cells, compare_cells
+from ris.copies.local_features import LocalFeatures
+from ris.copies.transformations import Matrix, apply
+from ris.copies.verification import Verified, between_greys
+from ris.types import Corners, Difference, Relation
+
+Mask: TypeAlias = npt.NDArray[np.bool_]
+
+FLOOR, TIMES = 0.1, 4.0
+"""A cell differs where its disagreement exceeds the floor by so many times what is usual in its texture."""
+USUAL = 0.35
+"""Quantile of the disagreement of cells of like texture that counts as usual: what encoding explains."""
+CEILING, ABOVE_USUAL = 0.5, 0.25
+"""A cell differs in any case above the ceiling, or so far above what is usual."""
+GROUPS, GROUP = 4, 8
+"""Groups of like texture, at most, and cells in each, at least."""
+BLOCK = 6
+"""Cells beside each other that make a difference coherent."""
+SMALL = 0.015
+"""Share of the cells of a photograph that a coherent difference has at least; dark corners may lose less."""
+SCATTERED = 0.1
+"""Share of the cells that may differ without any order, by noise and encoding."""
+LEAST = 6
+"""Cells without which nothing is said."""
+CONTINUOUS = 4.2
+"""Bits of the grey levels where pictures agree, from which they are a photograph's. What is drawn repeats by
+design, the layout of a form or a chart; the tones of a photograph do not."""
+CONTRARY = 0.5
+"""Agreement below which a cell of a photograph differs: its tones may suffer, a letter's edges may not."""
+BESIDE = np.ones((3, 3), np.bool_)
+
+
+@dataclass(frozen=True)
+class Related:
+    """What is proven of two pictures."""
+
+    relation: Relation
+    difference: Difference | None
+    evidence: float
+    """The logarithm of inliers / (1.02 - agreement)^1.5 and of the share of the cells that agree, by their
+    mean agreement; see `ris.copies.agreement.evidence`."""
+
+
+SAME_BYTES = Related(Relation.SAME_PICTURE, None, 0.0)
+UNRELATED = Related(Relation.NOT_PROVEN, None, 0.0)
+
+
+def relate(query: LocalFeatures, candidate: LocalFeatures, proof: Verified, threshold: float) -> Related:
+    """Say what two pictures are, by the points that agree and by the pixels laid over each other.
+
+    One picture where no coherent block of cells disagrees. Else a changed version, where what agrees is
+    of a photograph; or else one template.
+
+    Args:
+        query: its grey picture as large as it was described, or smaller where no larger one is known.
+        candidate: likewise.
+        proof: where the query lies in the candidate.
+        threshold: the evidence that must be exceeded.
+    """
+    between = between_greys(query, candidate, proof.matrix)
+    cells = compare_cells(query.grey, candidate.grey, between)
+    if cells is None or np.count_nonzero(cells.counted) < LEAST:
+        return UNRELATED
+    differing = differing_cells(cells)
+    agreeing = cells.counted & ~differing
+    share = float(np.count_nonzero(agreeing) / np.count_nonzero(cells.counted))
+    if share == 0:
+        return UNRELATED
+    found = evidence(proof.inliers, float(cells.agreement[agreeing].mean())) + math.log(share)
+    if found <= threshold:
+        return Related(Relation.NOT_PROVEN, None, found)
+    continuous = _continuous(cells, agreeing)
+    least = SMALL * np.count_nonzero(cells.counted) if continuous else 0.0
+    labels, blocks = _blocks(differing, max(BLOCK, least))
+    if not blocks and 1 - share <= SCATTERED:
+        return Related(Relation.SAME_PICTURE, None, found)
+    relation = Relation.CHANGED_VERSION if continuous else Relation.SAME_TEMPLATE
+    places = _boxes(cells, labels, blocks)
+    difference = Difference(
+        1 - share,
+        [_mapped(place, cells.to_other, candidate) for place in places],
+        [_mapped(place, cells.to_one, query) for place in places],
+    )
+    return Related(relation, difference, found)
+
+
+def differing_cells(cells: Cells) -> Mask:
+    """Tell which cells (down, across) differ by more than encoding explains, which takes from all evenly."""
+    disagreement = 1 - cells.agreement
+    usual = _usual(disagreement, cells)
+    allowed = np.minimum(FLOOR + TIMES * usual, np.maximum(CEILING, usual + ABOVE_USUAL))
+    result: Mask = cells.counted & (disagreement > allowed)
+    if _continuous(cells, cells.counted & ~result):
+        result &= cells.agreement < CONTRARY
+    return result
+
+
+def _continuous(cells: Cells, where: Mask) -> bool:
+    return bits(cells.levels[where].sum(axis=0)) >= CONTINUOUS
+
+
+def _usual(disagreement: npt.NDArray[np.float64], cells: Cells) -> npt.NDArray[np.float64]:
+    """Return what disagreement is usual in cells of each texture (down, across): faint ones show noise."""
+    values, texture = disagreement[cells.counted], np.log1p(cells.texture)
+    order = np.argsort(texture[cells.counted], kind="stable")
+    groups = np.array_split(order, min(GROUPS, max(1, len(order) // GROUP)))
+    middles = [np.median(texture[cells.counted][group]) for group in groups]
+    return np.interp(texture, middles, [np.quantile(values[group], USUAL) for group in groups])
+
+
+def _blocks(differing: Mask, least: float) -> tuple[npt.NDArray[np.int64], list[int]]:
+    """Label cells that lie beside each other, and return the labels of coherent blocks, the largest first."""
+    labels = np.asarray(ndimage.label(differing, BESIDE)[0], np.int64)
+    sizes = np.bincount(labels.ravel())[1:]
+    order = np.argsort(-sizes, kind="stable")
+    return labels, [int(place) + 1 for place in order if sizes[place] >= least]
+
+
+def bits(counts: npt.NDArray[np.int64]) -> float:
+    """Return the entropy, in bits, of a histogram of counts."""
+    shares = counts[counts > 0] / max(1, counts.sum())
+    return float(-(shares * np.log2(shares)).sum())
+
+
+def _boxes(cells: Cells, labels: npt.NDArray[np.int64], blocks: list[int]) -> list[Corners]:
+    """Return the boxes around blocks in pixels of the overlap."""
+    width, height = cells.size
+    places = ndimage.find_objects(labels)
+    return [
+        (across.start * width, down.start * height, across.stop * width, down.stop * height)
+        for down, across in (places[block - 1] for block in blocks)
+    ]
+
+
+def _mapped(box: Corners, matrix: Matrix, picture: LocalFeatures) -> Corners:
+    """Return where a box lies in a picture's pixels, by the matrix from the overlap to its grey one."""
+    left, top, right, bottom = box
+    corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]]) - 0.5
+    scale = np.divide(picture.size, picture.grey.shape[::-1])
+    mapped = ((apply(matrix, corners) + 0.5) * scale).clip(0, picture.size)
+    (x, y), (z, w) = mapped.min(axis=0).tolist(), mapped.max(axis=0).tolist()
+    return x, y, z, w
