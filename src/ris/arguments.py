@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ris.errors import BadQueryError
+from ris.names import kept
 
 _SHOWN = 60
 """Characters of a wrong value that are told, at most."""
@@ -65,7 +66,7 @@ def text(name: str, value: object) -> str:
 
 
 def texts(name: str, value: object) -> tuple[str, ...]:
-    """Take several texts or paths, and return them as texts.
+    """Take several texts or paths, and return them as texts, see `ris.names.kept`.
 
     Raises:
         BadQueryError: it is one text, which would count as its letters, or holds something else.
@@ -78,7 +79,7 @@ def texts(name: str, value: object) -> tuple[str, ...]:
     for one in several:
         if not isinstance(one, str | PurePath):
             raise _wrong(f"one of {name}", one, "a text")
-    return tuple(one.as_posix() if isinstance(one, PurePath) else one for one in several)
+    return tuple(kept(one.as_posix() if isinstance(one, PurePath) else one) for one in several)
 
 
 def columns(name: str, value: object) -> dict[str, str]:

@@ -18,7 +18,7 @@ import pandas as pd
 import watchfiles
 from PIL import Image
 
-from ris import arguments
+from ris import arguments, forks
 from ris.copies.edits import EDITS
 from ris.copies.local_features import LocalFeatures, describe
 from ris.copies.threshold import Threshold
@@ -43,7 +43,8 @@ from ris.indexes.index import Mask
 from ris.indexes.projection import normalise
 from ris.indexes.registry import REGISTRY
 from ris.indexes.vectors import Rows, Vectors, checked
-from ris.store import versions, writing
+from ris.names import on_disk
+from ris.store import confirmed, versions, writing
 from ris.store.checking import problems
 from ris.store.columns import read_columns
 from ris.store.commits import is_store, latest
@@ -80,6 +81,7 @@ from ris.types import (
     Rejected,
     Relation,
     RemovalError,
+    UnconfirmedError,
     Version,
 )
 
@@ -109,6 +111,7 @@ __all__ = [
     "Relation",
     "RemovalError",
     "SearchEngine",
+    "UnconfirmedError",
     "Version",
     "is_store",
 ]
@@ -147,10 +150,11 @@ class SearchEngine:
     def __init__(self, gallery: StoreGallery, embedder: Embedder, threads: int, urls: bool) -> None:
         """Put an engine together, as `build` and `open` do it."""
         decoders.start()
+        forks.used()
         self.max_pixels = gallery.settings.max_pixels
         """Of a query; may be set."""
         self._opened: StoreGallery | None = gallery
-        self._store, self._folder = gallery.store, gallery.folder
+        self._store = gallery.store
         self._embedder, self._threads, self._urls = embedder, threads, urls
         self._pool = ThreadPoolExecutor(threads)
         self._copies: tuple[StoreGallery | None, Duplicates] = None, Duplicates([], [])
@@ -195,6 +199,7 @@ class SearchEngine:
         Raises:
             RisError: the folder cannot be read, the store is there already, or the encoder is unknown.
         """
+        forks.check()
         root, place = Path(folder).absolute(), Path(store).absolute()
         if not root.is_dir():
             raise RisError(f"{folder} is no folder; name the folder of the pictures.")
@@ -213,6 +218,7 @@ class SearchEngine:
             DamagedError: it is damaged, of another format, or its encoder has changed.
             RisError: there is no store.
         """
+        forks.check()
         place, threads = Path(store).absolute(), threads or os.cpu_count() or 1
         if not is_store(place):
             raise RisError(f"{store} holds no store; `ris build` makes one.")
@@ -252,7 +258,7 @@ class SearchEngine:
     def add(self, paths: Iterable[str | Path], *, progress: Progress | None = None) -> Change:
         """Add picture files, and all pictures of folders, that lie in the store's folder.
 
-        Files that are in the store already are looked at again.
+        Files that are in the store already are read again.
 
         Args:
             paths: relative to the working directory, or absolute.
@@ -264,8 +270,9 @@ class SearchEngine:
         """
         root = self.folder.resolve()
         chosen = []
-        for path in map(Path, arguments.texts("paths", paths)):
-            inner = path.absolute().parent.resolve() / path.name
+        for path in (Path(on_disk(one)) for one in arguments.texts("paths", paths)):
+            full = path.absolute()
+            inner = full.resolve() if full.name == ".." else full.parent.resolve() / full.name
             if not inner.is_relative_to(root):
                 raise RisError(
                     f"{path} does not lie in {self.folder}, the folder of the store; move it there first."
@@ -295,12 +302,16 @@ class SearchEngine:
             chosen.append(inner.relative_to(root).as_posix())
         return self._written(writing.remove(self._work(None), chosen))
 
-    def sync(self, *, allow_removals: bool = False, progress: Progress | None = None) -> Change:
+    def sync(
+        self, *, allow_removals: bool = False, checksum: bool = False, progress: Progress | None = None
+    ) -> Change:
         """Bring the store to what its folder holds now: only new content is embedded.
 
         Args:
             allow_removals: take pictures away however many are gone; without it, a folder that lacks more
                 than half of them is taken for a disk that is not mounted, and the store stays as it is.
+            checksum: read every file again; without it, one of the same size and time of change is taken for
+                unchanged.
             progress: see `Progress`.
 
         Raises:
@@ -308,8 +319,12 @@ class SearchEngine:
             RisError: the folder cannot be read.
             BusyError, ReadOnlyError: the store cannot be written now, or ever.
         """
-        allowed = arguments.flag("allow_removals", allow_removals)
-        return self._written(writing.sync(replace(self._work(progress), allow_removals=allowed)))
+        work = replace(
+            self._work(progress),
+            allow_removals=arguments.flag("allow_removals", allow_removals),
+            checksum=arguments.flag("checksum", checksum),
+        )
+        return self._written(writing.sync(work))
 
     def watch(
         self, stop: Event | None = None, *, allow_removals: bool = False, progress: Progress | None = None
@@ -417,6 +432,16 @@ class SearchEngine:
     def versions(self) -> list[Version]:
         """Return the states of the store that can be restored, the newest first."""
         return versions.versions(self.store)
+
+    def relocate(self, folder: str | Path) -> None:
+        """Say where the store's pictures lie: after they were moved, or to confirm a store from elsewhere.
+
+        Raises:
+            RisError: there is no such folder.
+            BusyError, ReadOnlyError: the store cannot be written now, or ever.
+        """
+        confirmed.relocate(self.store, Path(folder).absolute())
+        self.refresh()
 
     def restore(self, version: int) -> None:
         """Make one of `versions` the newest: an undo, of which every other one stays.
@@ -611,8 +636,14 @@ class SearchEngine:
 
     @property
     def folder(self) -> Path:
-        """The folder of pictures."""
-        return self._folder
+        """The folder of pictures.
+
+        Raises:
+            UnconfirmedError: the store was built elsewhere; see `relocate`.
+        """
+        gallery = self._gallery
+        confirmed.check(self.store, gallery.commit)
+        return gallery.folder
 
     @property
     def generation(self) -> int:
@@ -831,6 +862,7 @@ class SearchEngine:
         Raises:
             RisError: the engine was closed.
         """
+        forks.check()
         if self._opened is None:
             raise RisError("The engine was closed; open the store again.")
         return self._opened

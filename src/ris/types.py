@@ -365,6 +365,10 @@ class ReadOnlyError(RisError):
     """The store cannot be written: its folder does not allow it."""
 
 
+class UnconfirmedError(RisError):
+    """The store was built elsewhere, and the user has not confirmed its folder of pictures."""
+
+
 class RemovalError(RisError):
     """A sync would take away most of the pictures at once, and was not allowed to."""
 

@@ -77,7 +77,7 @@ def test_what_is_no_picture_is_listed_with_its_reason(
         "leaving.png": "it is a link that leaves the folder",
         "dangling.png": "it cannot be looked at (No such file or directory)",
         "folder": "it is a link to a folder",
-        "\\xff.png": "its name is not valid UTF-8",
+        "\uefff.png": "the file is empty",
     }
     assert paths == {"within.png", *(f"{n:02d}.png" for n in (0, 3, 6, 9))} | {
         f"{'ab'[n % 3 - 1]}/{n:02d}.png" for n in range(12) if n % 3

@@ -1,5 +1,6 @@
 """A store follows its folder: by content, embedding only what is new, and like a store built afresh."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -266,3 +267,37 @@ def test_after_many_changes_all_is_as_if_built_afresh(
             )
             assert one_proven == other_proven
         assert np.array_equal(built.vectors()[1], fresh.vectors()[1])
+
+
+@pytest.mark.parametrize("how", ["add", "sync"])
+def test_other_content_of_the_same_size_and_time_is_seen_where_it_is_read(
+    built: SearchEngine, photos: Path, how: str, texture: Draw
+) -> None:
+    file = photos / "00.png"
+    texture(950, 120, 90).save(photos / "03.png")
+    data = (photos / "03.png").read_bytes().ljust(200_000, b"\0")
+    for path, content in ((file, file.read_bytes().ljust(200_000, b"\0")), (file, data)):
+        path.write_bytes(content)
+        os.utime(path, (978307200, 978307200))
+        if content is not data:
+            built.sync()
+    assert built.sync().changed == 0
+    change = built.add([file]) if how == "add" else built.sync(checksum=True)
+    assert change.changed == 1
+    sha256 = {one.path: one.sha256 for one in built.pictures()}["00.png"]
+    assert sha256 == hashlib.sha256(data).hexdigest()
+    assert built.sync(checksum=True).unchanged == 12
+
+
+def test_what_is_named_by_dots_is_what_it_names(
+    built: SearchEngine, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (photos.parent / "other").mkdir()
+    (photos.parent / "other/x.txt").write_text("x")
+    for path in (photos / "..", photos / "a/../..", photos.parent):
+        with pytest.raises(RisError, match="does not lie in"):
+            built.add([path])
+    monkeypatch.chdir(photos)
+    for name in (".", "a/..", str(photos / "a" / "..")):
+        assert built.add([name]).unchanged == 12
+    assert built.rejected() == []

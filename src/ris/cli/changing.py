@@ -1,4 +1,4 @@
-"""The commands that write a store: build, add, remove, sync, refit, restore."""
+"""The commands that write a store: build, add, remove, sync, refit, relocate, restore."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -111,7 +111,7 @@ def add(
 ) -> None:
     """Add pictures that lie in the store's folder.
 
-    Pictures that are in the store already are looked at again. `ris sync` finds by itself what is new.
+    Files that are in the store already are read again. `ris sync` finds by itself what is new.
 
     [bold]Example[/bold]
 
@@ -167,6 +167,14 @@ def sync(
             "of them is taken for a disk that is not mounted.",
         ),
     ] = False,
+    checksum: Annotated[
+        bool,
+        typer.Option(
+            "--checksum",
+            help="Read every file again. Without it, one of the same size and time of change is taken for "
+            "unchanged.",
+        ),
+    ] = False,
     threads: Threads = None,
     json: Json = False,
 ) -> None:
@@ -190,7 +198,7 @@ def sync(
                 _tell_change(change, json)
         else:
             with bars() as progress:
-                change = engine.sync(allow_removals=allow_removals, progress=progress)
+                change = engine.sync(allow_removals=allow_removals, checksum=checksum, progress=progress)
             _tell_change(change, json)
         if columns:
             say(f"{columns} has a line for {count(engine.set_columns(columns), 'picture')} of the store.")
@@ -213,6 +221,30 @@ def refit(store: Store, json: Json = False) -> None:
             write_json(as_json(engine.info(), engine.rejected()))
         else:
             tell(engine.info(), [])
+
+
+def relocate(
+    store: Store,
+    folder: Annotated[Path, typer.Argument(help="The folder of pictures.", show_default=False)],
+    json: Json = False,
+) -> None:
+    """Say where the pictures of a store lie.
+
+    After their folder was moved or renamed; and once for a store that was built elsewhere, as nothing that
+    such a store names is read before.
+
+    [bold]Example[/bold]
+
+      ris relocate photos.ris /mnt/photos
+    """
+    from ris.engine import SearchEngine
+
+    with SearchEngine.open(store) as engine:
+        engine.relocate(folder)
+        if json:
+            write_json({"store": str(engine.store), "folder": str(engine.folder)})
+        else:
+            write(f"The pictures of {store} lie in {engine.folder}.")
 
 
 def restore(

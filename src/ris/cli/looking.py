@@ -68,7 +68,9 @@ def verify(
         for share, value in (measured or {}).items():
             write(f"Recall@10 where {float(share):.1%} of the pictures are let through: {value:.4f}")
     if problems:
-        raise RisError(f"{store} has {count(len(problems), 'problem')}; sync it, or build it anew.")
+        raise RisError(
+            f"{store} has {count(len(problems), 'problem')}; sync it, or delete it and build it anew."
+        )
 
 
 def export(

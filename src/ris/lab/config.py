@@ -386,6 +386,8 @@ def load(path: Path = Path("params.yaml")) -> Params:
         return check(yaml.safe_load(path.read_bytes()))
     except FileNotFoundError as error:
         raise RisError(f"{path} is missing; run from the project's root.") from error
+    except RecursionError as error:
+        raise RisError(f"{path} is nested too deeply; compose it anew from conf/.") from error
     except yaml.YAMLError as error:
         raise RisError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
 

@@ -12,7 +12,14 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from ris.engine import BadQueryError, BusyError, NoSuchPictureError, ReadOnlyError, RemovalError
+from ris.engine import (
+    BadQueryError,
+    BusyError,
+    NoSuchPictureError,
+    ReadOnlyError,
+    RemovalError,
+    UnconfirmedError,
+)
 from ris.errors import RisError
 from ris.images.decoding import UnreadableImage
 
@@ -84,6 +91,8 @@ def problem_of(error: RisError) -> ProblemResponse | None:
         case RemovalError():
             detail = "So many pictures are gone from the folder that none was taken out; sync by the command."
             return ProblemResponse(409, detail)
+        case UnconfirmedError():
+            return ProblemResponse(403, "The folder of this store has not been confirmed on this machine.")
         case BadQueryError():
             return ProblemResponse(400, str(error))
     return None

@@ -1,5 +1,6 @@
 """The user's own table, whose columns pictures are filtered by."""
 
+import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +23,9 @@ def read_columns(table: str | Path | pd.DataFrame) -> dict[str, dict[str, str]]:
         raise RisError(f"{name} has no column `path`; name each picture's path in the store by it.")
     if frame["path"].isna().any() or frame["path"].duplicated().any():
         raise RisError(f"{name} has an empty path, or one twice; give each picture one line.")
+    for column in frame.columns:
+        if not all(map(pd.api.types.is_scalar, frame[column])):
+            raise RisError(f"{name} has lists in its column {column}; give each cell one value.")
     texts = {str(column): frame[column] for column in frame.columns if column != "path"}
     return {
         str(path): {
@@ -37,7 +41,14 @@ def _read(file: Path) -> pd.DataFrame:
     try:
         if file.suffix.lower() == ".parquet":
             return pd.read_parquet(file)
-        return pd.read_csv(file, dtype=str, keep_default_na=False)
+        with warnings.catch_warnings():
+            # A line with more fields than heads: pandas would shift or cut them.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return pd.read_csv(file, dtype=str, keep_default_na=False, index_col=False)
+    except pd.errors.ParserWarning as warning:
+        raise RisError(
+            f"{file} has lines with more fields than its first; put texts with commas into quotes."
+        ) from warning
     except (ValueError, OSError, pd.errors.ParserError) as error:
         reason = " ".join(str(error).split())
         raise RisError(f"{file} is no readable CSV or Parquet table ({reason}).") from error

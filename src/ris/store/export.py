@@ -48,8 +48,8 @@ embeddings {{
   }}
 }}
 """
-_LINE = str.maketrans("\t\r\n", "   ")
-"""What would end a value or a line is a space."""
+_LINE = dict.fromkeys((*range(32), *range(127, 160), 8232, 8233), " ")
+"""Control characters, which would end a value or a line or move a terminal's cursor, are spaces."""
 
 
 def export(

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from ris.errors import RisError
 from ris.images.limits import MAX_BYTES
+from ris.names import kept, on_disk
 from ris.types import Rejected
 
 LATEST = 2**63 - 1
@@ -20,7 +21,7 @@ class File(NamedTuple):
     """A regular file; a tuple, as one is made for each of a million files."""
 
     path: str
-    """Relative to the folder, with `/` between names."""
+    """Relative to the folder, with `/` between names, as `ris.names.kept` has it."""
     bytes: int
     modified: int
     """Nanoseconds since 1970."""
@@ -46,7 +47,7 @@ def walk(root: Path, below: Path, without: Path) -> Iterator[File | Rejected]:
     if not root.is_dir():
         raise RisError(f"{root}, the folder of pictures, is gone; bring it back, or build a new store.")
     inside = root.resolve()
-    path = below.relative_to(root).as_posix()
+    path = kept(below.relative_to(root).as_posix())
     if below.is_symlink() or not below.is_dir():
         yield _looked_up(below, path, inside)
         return
@@ -57,7 +58,7 @@ def walk(root: Path, below: Path, without: Path) -> Iterator[File | Rejected]:
 def inside(root: Path, path: str) -> Path | None:
     """Return where a file lies, links resolved; None where that is no regular file in the root."""
     try:
-        file = (root / path).resolve(strict=True)
+        file = (root / on_disk(path)).resolve(strict=True)
         return file if file.is_relative_to(root.resolve()) and file.is_file() else None
     except (OSError, ValueError):
         return None
@@ -78,11 +79,15 @@ def linked_once(root: Path, paths: Sequence[str], contents: Sequence[int]) -> li
     for place in sorted(range(len(paths)), key=lambda place: (len(paths[place]), paths[place])):
         own: object = place
         if shown[contents[place]] > 1:
-            file = root / paths[place]
+            file = root / on_disk(paths[place])
             with suppress(OSError, ValueError):
                 status = file.stat()
                 own = status.st_dev, status.st_ino
-                if own in chosen and (root / paths[chosen[own]]).is_symlink() and not file.is_symlink():
+                if (
+                    own in chosen
+                    and (root / on_disk(paths[chosen[own]])).is_symlink()
+                    and not file.is_symlink()
+                ):
                     chosen[own] = place
         chosen.setdefault(own, place)
     return sorted(chosen.values())
@@ -105,7 +110,7 @@ def _below(
             name = entry.name
             if name.startswith("."):
                 continue
-            path = prefix + name
+            path = prefix + kept(name)
             if entry.is_symlink():
                 yield _looked_up(Path(entry.path), path, inside)
             elif entry.is_dir():
@@ -126,7 +131,7 @@ def _looked_up(entry: Path, path: str, inside: Path) -> File | Rejected:
         if entry.is_symlink() and not entry.resolve().is_relative_to(inside):
             return Rejected(path, "it is a link that leaves the folder")
     except OSError as error:
-        return Rejected(_readable(path), f"it cannot be looked at ({error.strerror})")
+        return Rejected(path, f"it cannot be looked at ({error.strerror})")
     if any(part.startswith(".") for part in path.split("/")):
         return Rejected(path, "it is hidden")
     if stat.S_ISDIR(status.st_mode):
@@ -136,15 +141,9 @@ def _looked_up(entry: Path, path: str, inside: Path) -> File | Rejected:
 
 def _judged(path: str, status: os.stat_result) -> File | Rejected:
     """Tell a file by its path relative to the root from what cannot be a picture."""
-    if not path.isascii() and _readable(path) != path:
-        return Rejected(_readable(path), "its name is not valid UTF-8")
     if not stat.S_ISREG(status.st_mode):
         return Rejected(path, "it is no regular file")
     if status.st_size > MAX_BYTES:
         return Rejected(path, f"it has {status.st_size} bytes, more than the {MAX_BYTES} allowed")
     modified = status.st_mtime_ns
     return File(path, status.st_size, modified if -LATEST <= modified <= LATEST else LATEST)
-
-
-def _readable(path: str) -> str:
-    return os.fsencode(path).decode(errors="backslashreplace")

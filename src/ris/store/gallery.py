@@ -27,6 +27,7 @@ from ris.indexes.ivf import IvfIndex
 from ris.indexes.registry import REGISTRY, open_index
 from ris.indexes.tailed import ScannedIndex, TailedIndex
 from ris.indexes.vectors import Vectors
+from ris.store import confirmed
 from ris.store.commits import Commit, latest
 from ris.store.folder import inside
 from ris.store.spaces import Projected, Spaces
@@ -84,10 +85,7 @@ class StoreGallery(Gallery):
         fragments = read_fragments(store, self.commit, PICTURES, known)
         self._lengths = {files: len(lines) for files, lines in fragments.items()}
         self.catalogue = Catalogue(joined(fragments, SCHEMA), read_small(store, self.commit, COLUMNS))
-        # The two may have been moved together, or the store alone.
-        folder = self.commit.folder
-        beside = store / folder.relative
-        self.folder = beside.resolve() if beside.is_dir() else Path(folder.absolute)
+        self.folder = confirmed.place(store, self.commit)
         self._taken = Taken.over(before, self)
 
     @property

@@ -18,6 +18,7 @@ from ris.images.decoders import read_sized
 from ris.images.decoding import Size, UnreadableImage
 from ris.indexes.projection import normalise
 from ris.indexes.vectors import Vectors
+from ris.names import on_disk
 from ris.store.folder import File
 
 BATCH = 8
@@ -55,7 +56,7 @@ def read_file(
     """Read a file, and describe what it shows unless its SHA-256 is known."""
     read = time.time_ns()
     try:
-        data = (root / file.path).read_bytes()
+        data = (root / on_disk(file.path)).read_bytes()
     except FileNotFoundError:
         return Reading(file, read, b"", None, "it vanished before it could be read")
     except OSError as error:

@@ -1,8 +1,8 @@
 """A store that arrays fill instead of a folder: what the lab publishes is a store like any other."""
 
 import hashlib
-import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +12,13 @@ import pyarrow as pa
 from ris.artifacts import writing
 from ris.copies.perceptual_hash import Fingerprints
 from ris.encoders.named import Identity
+from ris.errors import RisError
 from ris.gallery.catalogue import SCHEMA, label_of
 from ris.gallery.settings import Settings
 from ris.indexes.vectors import Vectors
 from ris.store import commits
-from ris.store.commits import Commit, Folder, SpaceNote
+from ris.store.commits import Commit, SpaceNote
+from ris.store.confirmed import confirm, named
 from ris.store.contents import contents_table, projected_lines
 from ris.store.spaces import Spaces, space_file
 from ris.store.tables import CONTENTS, PICTURES, SMALL, Changes, contents_schema, projected, projected_schema
@@ -83,13 +85,15 @@ def publish(
         seal = hashlib.sha256((fresh / space_file(1)).read_bytes()).hexdigest()
         changes.create(projected(1), projected_schema(len(published.spaces.pca.components)))
         changes.append(projected(1), projected_lines(published.spaces, numbers, published.vectors, seal))
-        changes.commit(
+        commit = changes.commit(
             generation=1,
             rows=len(numbers),
             contents=len(numbers),
             pictures=len(numbers),
             space=SpaceNote(version=1, contents=len(numbers), sha256=seal),
         )
+    with suppress(RisError):  # the next sync says how
+        confirm(store, commit, published.folder)
 
 
 def _empty(store: Path, folder: Path, identity: Identity, settings: Settings) -> Commit:
@@ -100,9 +104,7 @@ def _empty(store: Path, folder: Path, identity: Identity, settings: Settings) ->
         generation=0,
         identity=identity,
         settings=settings,
-        folder=Folder(
-            relative=os.path.relpath(folder.resolve(), store.resolve()), absolute=str(folder.resolve())
-        ),
+        folder=named(store, folder),
         tables={},
         rows=0,
         contents=0,

@@ -4,7 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -16,7 +16,8 @@ from ris.errors import RisError
 from ris.gallery.catalogue import COLUMNS_SCHEMA
 from ris.gallery.settings import Settings
 from ris.store import commits
-from ris.store.commits import Commit, Folder, ThresholdNote, latest, locked
+from ris.store.commits import Commit, ThresholdNote, latest, locked
+from ris.store.confirmed import confirm, named
 from ris.store.contents import Contents
 from ris.store.folder import File, walk
 from ris.store.ingest import BATCH, Reading, read_file
@@ -50,6 +51,8 @@ from ris.types import (
 UNSURE = 2_000_000_000
 """Nanoseconds: a file that was changed so shortly before it was read may have been changed right after, too,
 without another time of change to show for it, and is read again."""
+ALWAYS = 2**63 - 1
+"""Likewise, so that every file is read again."""
 REMOVED_AT_ONCE = 0.5
 """Share of the pictures that a sync takes away without being allowed to, at most."""
 COMMITTED = 512
@@ -78,6 +81,7 @@ class Work:
     known: Fragments | None = None
     """Of the table of pictures, as they were read before."""
     allow_removals: bool = False
+    checksum: bool = False
     """See `SearchEngine.sync`."""
 
     def report(self, what: str, done: int, total: int) -> None:
@@ -123,14 +127,14 @@ def sync(work: Work) -> Change:
 
 
 def add(work: Work, paths: Iterable[Path]) -> Change:
-    """Read files, and all in folders, that lie in the folder of pictures, and keep what is new.
+    """Read files, and all in folders, that lie in the folder of pictures, and keep what is new or changed.
 
     Raises:
         RisError: a path lies elsewhere or does not exist; or as `_writing`.
     """
     found = {one.path: one for path in paths for one in walk(work.root, path, work.store)}
     with _writing(work) as changes:
-        return _changed(changes, work, found.values(), everything=False)
+        return _changed(changes, replace(work, checksum=True), found.values(), everything=False)
 
 
 def remove(work: Work, paths: Iterable[str]) -> Change:
@@ -218,8 +222,15 @@ def _make_folder(work: Work) -> bool:
             raise RisError(
                 f"{store} is there already and not empty; name a new folder for the store."
             ) from error
-        if latest(store).unread is None:
-            raise RisError(f"{store} is a store already; `ris sync` brings it up to date.") from error
+        try:
+            ended = latest(store).unread is None
+        except DamagedError as damage:
+            raise RisError(f"{store} is a store that is damaged; delete it, and build again.") from damage
+        if ended:
+            raise RisError(
+                f"{store} is a store already; `ris sync` brings it up to date, and to build it anew, delete "
+                "it first."
+            ) from error
     except OSError as error:
         raise ReadOnlyError(f"{store} cannot be made ({error.strerror}).") from error
     return False
@@ -245,10 +256,7 @@ def _begun(work: Work, weights: bytes | None) -> Changes:
         generation=0,
         identity=work.identity,
         settings=work.settings,
-        folder=Folder(
-            relative=os.path.relpath(work.root.resolve(), work.store.resolve()),
-            absolute=str(work.root.resolve()),
-        ),
+        folder=named(work.store, work.root),
         tables={},
         rows=0,
         contents=0,
@@ -265,6 +273,8 @@ def _begun(work: Work, weights: bytes | None) -> Changes:
 def _built(work: Work, weights: bytes | None) -> Commit:
     """Read all files, commit after commit, and fit the spaces."""
     changes = _begun(work, weights)
+    with suppress(RisError):  # the next sync says how
+        confirm(work.store, changes.before, work.root)
     total = sum(1 for _ in walk(work.root, work.root, work.store))
     done = 0
     following = _Following(changes, work)
@@ -327,7 +337,7 @@ class _Following:
             everything: whether that is all that there is, so that what was not found is gone.
             progress: files that were read before, and of all; None for those that are read now.
         """
-        files, rejected = self._pictures.compare(found, UNSURE)
+        files, rejected = self._pictures.compare(found, ALWAYS if self._work.checksum else UNSURE)
         readings = list(self._read(files, progress))
         placing = Placing.of(
             self._pictures, readings, rejected, self._contents, everything, self._changes.value("rows")
