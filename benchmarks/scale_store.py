@@ -35,6 +35,7 @@ from ris.indexes.vectors import Vectors
 from ris.store import commits
 from ris.store.commits import Commit, Folder
 from ris.store.contents import contents_table
+from ris.store.folder import walk as store_walk
 from ris.store.refit import refit
 from ris.store.tables import COLUMNS, CONTENTS, PICTURES, REJECTED, SMALL, Changes, contents_schema
 
@@ -184,7 +185,11 @@ def measured(count: int, home: Path) -> dict[str, float]:
     figures = {"made_s": time.perf_counter() - start, **opened(store)}
     with SearchEngine.open(store) as engine, threadpool_limits(1, user_api="blas"):
         engine.sync()
-        walk, sync = median_seconds(lambda: walked(engine.folder), engine.sync)
+        walk, own, sync = median_seconds(
+            lambda: walked(engine.folder),
+            lambda: sum(1 for _ in store_walk(engine.folder, engine.folder, store)),
+            engine.sync,
+        )
         figures |= {"walk_s": walk, "sync_nothing_s": sync, "sync_nothing_ratio": sync / walk}
         new = []
         first = len(list(engine.folder.glob("new*")))
@@ -195,6 +200,7 @@ def measured(count: int, home: Path) -> dict[str, float]:
             assert engine.sync().added == 1
             new.append(time.perf_counter() - start)
         figures["sync_one_beyond_walk_s"] = statistics.median(new) - walk
+        figures["sync_one_beyond_its_own_walk_s"] = statistics.median(new) - own
         gallery = engine._gallery
         query = gallery.vectors(np.array([5]))[0]
         label = Filter(labels=("00003",))

@@ -86,7 +86,7 @@ def around_real(scratch: Path, archive: Path | None, pictures: int) -> Around:
     caltech = archive is not None and archive.is_file()
     kept = scratch / f"real_{'caltech' if caltech else 'drawn'}_{pictures}.npy"
     if not kept.is_file():
-        contents = _archived(archive, pictures) if caltech and archive is not None else _drawn()
+        contents = archived(archive, pictures) if caltech and archive is not None else _drawn()
         scratch.mkdir(parents=True, exist_ok=True)
         write_array(kept, embedded(islice(contents, pictures)))
     vectors = normalise(read_array(kept))
@@ -120,7 +120,7 @@ def intrinsic_dimension(vectors: Vectors) -> float:
     return float(np.median((NEAR - 2) / np.maximum(ratios.sum(axis=1), 1e-9)))
 
 
-def _archived(archive: Path, pictures: int) -> Iterator[bytes]:
+def archived(archive: Path, pictures: int) -> Iterator[bytes]:
     """Yield files of all classes of an archive, which is a tar.gz in a zip."""
     with zipfile.ZipFile(archive) as outer:
         name = next(entry for entry in outer.namelist() if entry.endswith("Categories.tar.gz"))

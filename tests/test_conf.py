@@ -7,6 +7,7 @@ from omegaconf import OmegaConf
 
 from ris.encoders.backbone import create
 from ris.errors import RisError
+from ris.indexes.registry import REGISTRY
 from ris.lab import config
 from ris.lab.compose import composed
 
@@ -110,3 +111,11 @@ def test_the_committed_parameters_are_an_experiment() -> None:
     committed = yaml.safe_load((PROJECT / "params.yaml").read_text())
     matching = [name for name in choices("experiment") if raw(f"experiment={name}") == committed]
     assert matching == ["lite0"]
+
+
+def test_an_index_has_the_same_parameters_in_a_store_and_by_default_in_the_pipeline() -> None:
+    params = config.check(raw())
+    kinds = [kind for kind in REGISTRY.values() if kind.stage is not None and kind.defaults]
+    assert kinds
+    for kind in kinds:
+        assert params.index_parameters(kind) == dict(kind.defaults), kind.name

@@ -47,8 +47,10 @@ def test_a_store_within_its_folder_does_not_wake_its_own_watch(
     synced: list[Change] = []
     original = SearchEngine.sync
 
-    def counted(self: SearchEngine, *, progress: Progress | None = None) -> Change:
-        synced.append(original(self, progress=progress))
+    def counted(
+        self: SearchEngine, *, allow_removals: bool = False, progress: Progress | None = None
+    ) -> Change:
+        synced.append(original(self, allow_removals=allow_removals, progress=progress))
         return synced[-1]
 
     monkeypatch.setattr(SearchEngine, "sync", counted)
@@ -59,7 +61,7 @@ def test_a_store_within_its_folder_does_not_wake_its_own_watch(
         stop.wait(4)
         stop.set()
         watching.join(SECONDS)
-    assert len(synced) <= 2  # one more at the first timeout
+    assert 1 <= len(synced) <= 2  # one more at the first timeout
 
 
 def test_what_another_writer_prevents_is_done_later(built: SearchEngine, photos: Path, texture: Draw) -> None:

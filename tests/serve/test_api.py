@@ -70,6 +70,7 @@ def test_about_names_the_store_and_no_path_of_this_machine(live: Live) -> None:
     searched = [SEARCHABLE[name] for name in live.engine.indexes]
     assert about["indexes"] == [{"name": o.name, "label": o.label, "note": o.note} for o in searched]
     assert about["name"] == "store"
+    assert about["auto"] == live.engine.info().auto
     assert str(live.engine.folder) not in str(about)
 
 

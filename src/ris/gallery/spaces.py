@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ris.copies.perceptual_hash import Fingerprints, nearest
-from ris.copies.views import REGIONS, in_turn
+from ris.copies.views import REGIONS, in_turn, pooled
+from ris.gallery.settings import Settings
 from ris.indexes.index import Mask
 from ris.indexes.projection import Projection
 from ris.indexes.vectors import Positions, Vectors
@@ -133,6 +134,11 @@ class Candidates:
         lengths = self.whole.lengths[positions]
         part = Whitened(self.whole.vectors[positions], lengths, self.whole.projection)
         return _distances(part.cosines(views[:1])[:, 0]), positions
+
+
+def for_copies(vectors: Vectors, regions: Vectors | None, settings: Settings) -> Vectors:
+    """Return what copies are searched among: vectors (m, D), and in them their regions' (5 m, D), if any."""
+    return vectors if regions is None else pooled(vectors, regions, settings.region_weight)
 
 
 def drawn(rankings: dict[str, tuple[Vectors | None, Positions]], k: int) -> Positions:

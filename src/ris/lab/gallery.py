@@ -32,6 +32,8 @@ def settings_of(params: Params) -> Settings:
         side=same.local_features.side,
         whitened=same.n_components,
         whiten=same.whiten,
+        regions=same.regions,
+        region_weight=same.region_weight,
     )
 
 

@@ -20,7 +20,7 @@ PUBLISHED = "finetuned"
 
 def publish_store(params: Params, tree: Tree, catalog: Catalog) -> None:
     """Write models/store.ris: the gallery, searched by the fine-tuned encoder as it was judged."""
-    settings, rows = settings_of(params), catalog.gallery
+    settings, rows = settings_of(params).model_copy(update={"regions": False}), catalog.gallery
     identity, weights = choose(tree.read(layout.encoder(PUBLISHED)))
     vectors = normalise(raw_vectors(params, tree, catalog, PUBLISHED)[rows])
     basis = fit_basis(vectors)

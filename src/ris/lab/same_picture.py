@@ -18,13 +18,13 @@ from ris.copies.local_features import LocalFeatures, describe
 from ris.copies.threshold import Threshold
 from ris.copies.transformations import Matrix
 from ris.copies.verification import Verified, verify
-from ris.copies.views import pooled, query_views
+from ris.copies.views import query_views
 from ris.encoders.embedder import Embedder
 from ris.encoders.encoder import Encoder
 from ris.encoders.transforms import Pixels, for_embedding
 from ris.gallery.arrays import ArrayGallery, Parts, catalogue_of
 from ris.gallery.search import Prepared, same
-from ris.gallery.spaces import Candidates, Space, Whitened, drawn, projected_lengths
+from ris.gallery.spaces import Candidates, Space, Whitened, drawn, for_copies, projected_lengths
 from ris.indexes.exact import ExactIndex
 from ris.indexes.projection import Projection, side_by_side
 from ris.indexes.vectors import Rows, Vectors
@@ -65,7 +65,7 @@ def read_copies(params: Params, tree: Tree, catalog: Catalog) -> tuple[Vectors, 
     files = [tree.read(layout.regions(name)) for name in layout.parts(settings.encoder)]
     parts = [read_features(file, catalog.sha256) for file in files]
     regions = side_by_side(parts, params.extract.normalise)
-    return pooled(whole, regions, settings.region_weight), regions
+    return for_copies(whole, regions, settings_of(params)), regions
 
 
 def fit_space(settings: SamePicture, whole: Vectors) -> Projection:

@@ -364,6 +364,8 @@ class About(BaseModel):
     rejected: int
     encoder: str
     indexes: list[IndexOut]
+    auto: str
+    """The index that `auto` stands for, and why."""
     local_features: bool
     false_positive_rate: float | None
     generation: int

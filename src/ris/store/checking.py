@@ -45,6 +45,8 @@ def _parts(gallery: StoreGallery) -> Iterator[Callable[[], object]]:
     yield lambda: gallery.shown
     yield gallery.vectors
     yield lambda: _local_features(gallery)
+    if gallery.regions:
+        yield lambda: gallery.candidates
     note = commit.space
     if note is not None:
         yield lambda: Spaces.read(store, note.version, note.sha256)

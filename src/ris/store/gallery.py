@@ -16,10 +16,11 @@ import pyarrow as pa
 from ris.copies.local_features import LocalFeatures, decode, in_grey
 from ris.copies.perceptual_hash import Fingerprints
 from ris.copies.threshold import Threshold, packaged
+from ris.copies.views import REGIONS as REGIONS_OF_ONE
 from ris.errors import RisError
 from ris.gallery.catalogue import SCHEMA, Catalogue, Positions
 from ris.gallery.gallery import PARTITIONED, Gallery
-from ris.gallery.spaces import Candidates, Space, Whitened
+from ris.gallery.spaces import Candidates, Space, Whitened, for_copies
 from ris.images.decoding import UnreadableImage, read_image
 from ris.indexes.exact import ExactIndex
 from ris.indexes.index import Index
@@ -36,6 +37,7 @@ from ris.store.tables import (
     CONTENTS,
     MAP,
     PICTURES,
+    REGIONS,
     REJECTED,
     Fragments,
     as_vectors,
@@ -86,6 +88,7 @@ class StoreGallery(Gallery):
         self._lengths = {files: len(lines) for files, lines in fragments.items()}
         self.catalogue = Catalogue(joined(fragments, SCHEMA), read_small(store, self.commit, COLUMNS))
         self.folder = confirmed.place(store, self.commit)
+        self.regions = self.settings.regions and self.settings.same_picture
         self._taken = Taken.over(before, self)
 
     @property
@@ -218,8 +221,11 @@ class StoreGallery(Gallery):
         spaces = self.spaces
         if spaces is None or self.count == 0 or not self.settings.same_picture or self.count > IN_MEMORY:
             return None
-        whole = Whitened(self._vectors, self._projections.lengths, spaces.whitened)
-        return Candidates(whole, None, self.hashes)
+        found, space, regions = self._projections, spaces.whitened, None
+        if self.regions:
+            regions = Whitened(self._regions, found.region_lengths.ravel(), space)
+        vectors = for_copies(self._vectors, self._regions if self.regions else None, self.settings)
+        return Candidates(Whitened(vectors, found.lengths, space), regions, self.hashes)
 
     @cached_property
     def features(self) -> "StoredFeatures | None":
@@ -281,6 +287,31 @@ class StoreGallery(Gallery):
         return np.concatenate([known, self._read_vectors(np.arange(len(known), self.count))])
 
     @cached_property
+    def _regions(self) -> Vectors:
+        """The vectors (5 m, D) of the regions of contents, each content's after its checksum."""
+        known, self._taken.regions = self._taken.regions, None
+        start = 0 if known is None else len(known) // REGIONS_OF_ONE
+        dataset = open_table(self.store, self.commit, REGIONS)
+        found = np.empty((self.count, REGIONS_OF_ONE * self.network.dimension), np.float32)
+        if known is not None:
+            found[:start] = known.reshape(start, -1)
+        with explained(self.store):
+            for batch in dataset.to_batches(offset=start or None, batch_size=512):
+                part = slice(start, start + len(batch))
+                found[part] = as_vectors(pa.chunked_array([batch["vector"]]), found.shape[1])
+                owners = np.asarray(batch["content"], np.int64)
+                sums = vector_checksums(found[part], owners.astype(np.uint64), self.identity.seal)
+                if (
+                    not np.array_equal(owners, self.numbers[part])
+                    or (sums != np.asarray(batch["vector_checksum"], np.uint64)).any()
+                ):
+                    raise DamagedError(f"The regions in {self.store} are damaged; build it anew.")
+                start += len(batch)
+        if start != self.count:
+            raise DamagedError(f"The regions in {self.store} are damaged; build it anew.")
+        return found.reshape(REGIONS_OF_ONE * self.count, -1)
+
+    @cached_property
     def _projections(self) -> Projected:
         known, self._taken.projections = self._taken.projections, None
         if known is None:
@@ -337,6 +368,11 @@ class StoreGallery(Gallery):
         assert self.commit.space is not None
         return open_table(self.store, self.commit, projected(self.commit.space.version))
 
+    def _region_lengths(self, batch: pa.RecordBatch) -> npt.NDArray[np.float32]:
+        if not self.regions:
+            return np.zeros((len(batch), 0), np.float32)
+        return as_vectors(pa.chunked_array([batch["region_lengths"]]), REGIONS_OF_ONE)
+
     def _read_projections(self, start: int) -> Projected:
         """Read contents in the spaces, from a position on, each after its checksum."""
         return Projected.joined(list(self._projected_parts(start)))
@@ -363,7 +399,10 @@ class StoreGallery(Gallery):
                     raise damaged
                 start += len(batch)
                 yield Projected(
-                    vectors, np.asarray(batch["length"], np.float32), np.asarray(batch["partition"], np.int64)
+                    vectors,
+                    np.asarray(batch["length"], np.float32),
+                    np.asarray(batch["partition"], np.int64),
+                    self._region_lengths(batch),
                 )
         if start != self.count:
             raise damaged
@@ -375,6 +414,7 @@ class Taken:
 
     keys: pa.Table | None = None
     vectors: Vectors | None = None
+    regions: Vectors | None = None
     spaces: Spaces | None = None
     projections: Projected | None = None
     partitioned: TailedIndex | None = None
@@ -386,7 +426,11 @@ class Taken:
             return cls()
         had = vars(before)
         former = before._taken
-        taken = cls(keys=had.get("_keys", former.keys), vectors=had.get("_vectors", former.vectors))
+        taken = cls(
+            keys=had.get("_keys", former.keys),
+            vectors=had.get("_vectors", former.vectors),
+            regions=had.get("_regions", former.regions),
+        )
         if before.commit.space == gallery.commit.space:
             taken.spaces = had.get("spaces", former.spaces)
             taken.projections = had.get("_projections", former.projections)

@@ -10,6 +10,7 @@ import numpy as np
 
 from ris.config import Network
 from ris.copies.local_features import LocalFeatures, describe
+from ris.copies.views import gallery_regions
 from ris.encoders.embedder import Embedder
 from ris.encoders.transforms import Pixels, for_embedding
 from ris.errors import RisError
@@ -34,6 +35,8 @@ class Content:
     pixels: Pixels
     """(3, crop, crop) uint8, as the network sees it."""
     features: LocalFeatures | None
+    regions: Sequence[Pixels]
+    """The same of its regions; none where they are not kept."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +83,8 @@ def describe_content(data: bytes, network: Network, settings: Settings) -> Conte
     features = None
     if settings.same_picture:
         features = in_pixels_of(size, describe(image, settings.gallery_features, settings.side))
-    return Content(size, for_embedding(image, network), features)
+    regions = [for_embedding(one, network) for one in gallery_regions(image)] if settings.regions else []
+    return Content(size, for_embedding(image, network), features, regions)
 
 
 def decoded_side(network: Network, settings: Settings) -> int:

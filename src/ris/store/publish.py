@@ -83,8 +83,9 @@ def publish(
         changes.append(PICTURES, pa.table(columns, schema=SCHEMA))
         published.spaces.save(fresh, 1)
         seal = hashlib.sha256((fresh / space_file(1)).read_bytes()).hexdigest()
-        changes.create(projected(1), projected_schema(len(published.spaces.pca.components)))
-        changes.append(projected(1), projected_lines(published.spaces, numbers, published.vectors, seal))
+        changes.create(projected(1), projected_schema(len(published.spaces.pca.components), regions=False))
+        found = published.spaces.project(published.vectors, None, settings)
+        changes.append(projected(1), projected_lines(found, numbers, seal))
         commit = changes.commit(
             generation=1,
             rows=len(numbers),

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ris.artifacts import checksum
+from ris.copies import views
 from ris.errors import RisError
 from ris.gallery.settings import Settings
 from ris.indexes.registry import REGISTRY
@@ -22,6 +23,7 @@ from ris.store.spaces import FOLDER, GROWTH, SAMPLE, SEED, Spaces, evenly, space
 from ris.store.tables import (
     CONTENTS,
     PICTURES,
+    REGIONS,
     SMALL,
     Changes,
     as_vectors,
@@ -54,8 +56,12 @@ def refit(changes: Changes, settings: Settings, report: Progress) -> None:
     count = dataset.count_rows()
     report("fitting the spaces", 0, count)
     with explained(changes.store):
-        sample = _vectors(dataset.take(evenly(count, SAMPLE).tolist(), columns=["vector"]))
-    spaces = Spaces.fit(sample, count, settings) if count else None
+        chosen = evenly(count, SAMPLE).tolist()
+        sample = _vectors(dataset.take(chosen, columns=["vector"]))
+        regions = None
+        if settings.regions:
+            regions = _regions(changes.dataset(REGIONS).take(chosen, columns=["vector"]))
+    spaces = Spaces.fit(sample, regions, count, settings) if count else None
     if former is not None:
         changes.drop(projected(former.version))
     if spaces is None:
@@ -66,10 +72,14 @@ def refit(changes: Changes, settings: Settings, report: Progress) -> None:
         spaces.save(store, version)
     seal = checksum(store / space_file(version)).removeprefix("sha256:")
     name = projected(version)
-    changes.create(name, projected_schema(len(spaces.pca.components)))
+    changes.create(name, projected_schema(len(spaces.pca.components), settings.regions))
     done = 0
     for numbers, vectors in _parts(dataset):
-        changes.append(name, projected_lines(spaces, numbers, vectors, seal))
+        if settings.regions:
+            with explained(store):
+                regions = _regions(changes.dataset(REGIONS).to_table(offset=done, limit=len(numbers)))
+        found = spaces.project(vectors, regions, settings)
+        changes.append(name, projected_lines(found, numbers, seal))
         done += len(numbers)
         report("fitting the spaces", done, count)
     note = SpaceNote(version=version, contents=count, sha256=seal)
@@ -98,7 +108,9 @@ def compact(changes: Changes, only_where_it_pays: bool = False) -> bool:
     stale = np.setdiff1d(numbers, shown)
     pays = len(stale) > (STALE * len(numbers) if only_where_it_pays else 0)
     if pays:
-        changes.delete(CONTENTS, "content", stale.tolist())
+        for name in (CONTENTS, REGIONS):
+            if name in changes.before.tables:
+                changes.delete(name, "content", stale.tolist())
     changes.set(stale=0 if pays else len(stale))
     return pays
 
@@ -151,6 +163,12 @@ def _parts(dataset: lance.LanceDataset) -> Iterator[tuple[npt.NDArray[np.int64],
     for batch in dataset.to_batches(columns=["content", "vector"], batch_size=AT_ONCE):
         table = pa.Table.from_batches([batch])
         yield np.asarray(table["content"], np.int64), _vectors(table)
+
+
+def _regions(table: pa.Table) -> Vectors:
+    """Return the vectors (5 m, D) of the regions of contents."""
+    vectors = _vectors(table)
+    return vectors.reshape(views.REGIONS * len(vectors), -1)
 
 
 def _vectors(table: pa.Table) -> Vectors:

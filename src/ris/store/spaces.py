@@ -11,8 +11,9 @@ from safetensors.numpy import load, save
 from threadpoolctl import threadpool_limits
 
 from ris.artifacts import writing
+from ris.copies.views import REGIONS
 from ris.gallery.settings import Settings
-from ris.gallery.spaces import fit_basis, projected, projected_lengths
+from ris.gallery.spaces import fit_basis, for_copies, projected, projected_lengths
 from ris.indexes.ivf import IvfIndex, fit_centres
 from ris.indexes.projection import Projection
 from ris.indexes.vectors import Vectors
@@ -37,11 +38,13 @@ class Projected:
     """(m,) in the whitened space, see `projected_lengths`."""
     partitions: npt.NDArray[np.int64]
     """(m,) of the PCA space; -1 where there are none."""
+    region_lengths: npt.NDArray[np.float32]
+    """(m, 5) of their regions in the whitened space; (m, 0) where none are kept."""
 
     @classmethod
     def joined(cls, parts: Sequence["Projected"]) -> Self:
         """Return parts as one; there is at least one."""
-        names = ("vectors", "lengths", "partitions")
+        names = ("vectors", "lengths", "partitions", "region_lengths")
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
@@ -57,8 +60,8 @@ class Spaces:
     """(l, d) of the partitions of the PCA space; l is 0 where there are none."""
 
     @classmethod
-    def fit(cls, sample: Vectors, count: int, settings: Settings) -> Self | None:
-        """Fit to a sample (s, D) of `count` contents; None where they do not differ.
+    def fit(cls, sample: Vectors, regions: Vectors | None, count: int, settings: Settings) -> Self | None:
+        """Fit to a sample (s, D) of `count` contents and its regions (5 s, D); None where they do not differ.
 
         On one thread, as the order of a sum over several would change its last digit from run to run.
         """
@@ -70,17 +73,22 @@ class Spaces:
             centres = np.zeros((0, len(pca.components)), np.float32)
             if count > settings.exact_up_to:
                 centres = fit_centres(projected(sample, pca), count, SEED)
-        return cls(pca, basis.first(settings.whitened, settings.whiten), centres)
+            of_copies = basis if regions is None else fit_basis(for_copies(sample, regions, settings))
+            whitened = (of_copies or basis).first(settings.whitened, settings.whiten)
+        return cls(pca, whitened, centres)
 
-    def project(self, vectors: Vectors) -> Projected:
-        """Bring the encoder's vectors (m, D) into the spaces."""
+    def project(self, vectors: Vectors, regions: Vectors | None, settings: Settings) -> Projected:
+        """Bring the encoder's vectors (m, D), and those of their regions (5 m, D), into the spaces."""
+        of_regions = np.zeros((len(vectors), 0), np.float32)
         with threadpool_limits(1, "blas"):
             found = projected(vectors, self.pca)
-            lengths = projected_lengths(vectors, self.whitened)
+            lengths = projected_lengths(for_copies(vectors, regions, settings), self.whitened)
+            if regions is not None:
+                of_regions = projected_lengths(regions, self.whitened).reshape(len(vectors), REGIONS)
         partitions = np.full(len(vectors), -1, np.int64)
         if len(self.centres):
             partitions = IvfIndex(self.centres, {"n_probes": 1}).partitions(found)
-        return Projected(found, lengths, partitions)
+        return Projected(found, lengths, partitions, of_regions)
 
     def save(self, store: Path, version: int) -> None:
         """Write them as a version of a store's."""

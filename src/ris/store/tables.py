@@ -16,13 +16,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ris.copies import views
 from ris.errors import RisError
 from ris.gallery import catalogue
 from ris.indexes.vectors import Vectors
 from ris.store.commits import Commit, Table, write_commit
 from ris.types import DamagedError, ReadOnlyError
 
-PICTURES, COLUMNS, REJECTED, CONTENTS, MAP = "pictures", "columns", "rejected", "contents", "map"
+PICTURES, COLUMNS, REJECTED, MAP = "pictures", "columns", "rejected", "map"
+CONTENTS, REGIONS = "contents", "regions"
 REJECTED_SCHEMA = pa.schema(
     {
         "path": pa.string(),
@@ -59,22 +61,34 @@ def contents_schema(dimension: int) -> pa.Schema:
     )
 
 
+def regions_schema(dimension: int) -> pa.Schema:
+    """Return what is kept of the regions of contents: the vectors of each content's, one after the other."""
+    return pa.schema(
+        {
+            "content": pa.int64(),
+            "vector": pa.list_(pa.float32(), views.REGIONS * dimension),
+            "vector_checksum": pa.uint64(),
+        }
+    )
+
+
 def projected(version: int) -> str:
     """Return the name of the table of contents in the spaces of a version."""
     return f"projected_{version}"
 
 
-def projected_schema(dimension: int) -> pa.Schema:
-    """Return what is kept of contents in the spaces of one version."""
-    return pa.schema(
-        {
-            "content": pa.int64(),
-            "vector": pa.list_(pa.float32(), dimension),
-            "vector_checksum": pa.uint64(),
-            "length": pa.float32(),
-            "partition": pa.int32(),
-        }
-    )
+def projected_schema(dimension: int, regions: bool) -> pa.Schema:
+    """Return what is kept of contents in the spaces of one version, with or without their regions."""
+    columns = {
+        "content": pa.int64(),
+        "vector": pa.list_(pa.float32(), dimension),
+        "vector_checksum": pa.uint64(),
+        "length": pa.float32(),
+        "partition": pa.int32(),
+    }
+    if regions:
+        columns["region_lengths"] = pa.list_(pa.float32(), views.REGIONS)
+    return pa.schema(columns)
 
 
 def as_column(vectors: Vectors) -> pa.Array:

@@ -27,6 +27,7 @@ from ris.store.tables import (
     COLUMNS,
     CONTENTS,
     PICTURES,
+    REGIONS,
     REJECTED,
     SMALL,
     Changes,
@@ -35,6 +36,7 @@ from ris.store.tables import (
     contents_schema,
     explained,
     read_small,
+    regions_schema,
 )
 from ris.threads import in_order, worker_threads
 from ris.types import (
@@ -61,7 +63,12 @@ CLEANED = 20
 """Commits after which files are deleted that no kept commit names."""
 WEIGHTS = "encoder.safetensors"
 """The encoder's weights, where no package brings them."""
-LEFTOVERS = {commits.FOLDER, commits.LOCK, WEIGHTS, *(f"{name}.lance" for name in (*SMALL, CONTENTS))}
+LEFTOVERS = {
+    commits.FOLDER,
+    commits.LOCK,
+    WEIGHTS,
+    *(f"{name}.lance" for name in (*SMALL, CONTENTS, REGIONS)),
+}
 """All that a build that was broken off before its first commit can leave."""
 
 
@@ -267,6 +274,8 @@ def _begun(work: Work, weights: bytes | None) -> Changes:
     for name in (PICTURES, COLUMNS, REJECTED):
         changes.create(name, SMALL[name])
     changes.create(CONTENTS, contents_schema(work.identity.network.dimension))
+    if work.settings.regions:
+        changes.create(REGIONS, regions_schema(work.identity.network.dimension))
     return changes
 
 

@@ -3,21 +3,22 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from PIL import Image, ImageOps
 
-from ris.lab.report.plots import BLUE, INK, MUTED, PAPER, VERMILION, styled
+from ris.lab.report.drawing import frame, write
+from ris.lab.report.plots import BLUE, MUTED, PAPER, VERMILION, styled
 
 QUERY, CELL, GAP, HEAD, FOOT, MARGIN, DPI = 150, 96, 14, 26, 36, 14, 100
 """Pixels: side of the query, of a neighbour, between neighbours, above and below a row, around all."""
 
 Load = Callable[[int], Image.Image]
 """Gives the picture of a catalog row."""
+_write = partial(write, size=8.5)
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def draw(query: int, found: Sequence[Found], labels: Sequence[str], load: Load) 
         for place, (row, distance) in enumerate(zip(one.rows, one.distances, strict=True)):
             x = left + place * (CELL + GAP)
             _paste(canvas, load(int(row)), x, top, CELL)
-            _frame(axes, x, top, right[place])
+            frame(axes, x, top, CELL, right[place])
             colour = BLUE if right[place] else VERMILION
             _write(axes, x - 2, top + CELL + 14, "✓" if right[place] else "✗", bold=True, colour=colour)
             _write(axes, x + 11, top + CELL + 14, _short(labels[row], 14), size=7.5)
@@ -117,34 +118,6 @@ def draw(query: int, found: Sequence[Found], labels: Sequence[str], load: Load) 
 def _paste(canvas: Image.Image, picture: Image.Image, x: int, y: int, side: int) -> None:
     fitted = ImageOps.pad(picture.convert("RGB"), (side, side), Image.Resampling.LANCZOS, color="#f2f4f5")
     canvas.paste(fitted, (x, y))
-
-
-def _frame(axes: Axes, x: int, y: int, right: bool) -> None:
-    axes.add_patch(
-        Rectangle(
-            (x - 1, y - 1),
-            CELL + 2,
-            CELL + 2,
-            fill=False,
-            linewidth=2,
-            edgecolor=BLUE if right else VERMILION,
-            linestyle="solid" if right else (0, (3, 2)),
-        )
-    )
-
-
-def _write(
-    axes: Axes,
-    x: float,
-    y: float,
-    text: str,
-    size: float = 8.5,
-    bold: bool = False,
-    align: str = "left",
-    colour: str = INK,
-) -> None:
-    weight = "bold" if bold else "normal"
-    axes.text(x, y, text, size=size, weight=weight, ha=align, color=colour)
 
 
 def _short(text: str, length: int) -> str:

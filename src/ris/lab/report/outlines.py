@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
 from PIL import Image, ImageDraw
 
-from ris.lab.report.plots import BLUE, INK, MUTED, PAPER, VERMILION, edit_name, styled
+from ris.lab.report.drawing import frame, write
+from ris.lab.report.plots import BLUE, MUTED, PAPER, VERMILION, edit_name, styled
 
 QUERY, ANSWER, ARROW, INSET, HEAD, FOOT, MARGIN, DPI = 170, 230, 44, 8, 26, 34, 14, 100
 """Pixels: side of the query's and of the original's cell, of the answer's, width of an arrow, least distance
@@ -20,6 +22,7 @@ EMPTY, COVERED = "#f2f4f5", "#cfe3f0"
 """Colours of a cell where no picture is, and where only the query reaches."""
 
 Corners = npt.NDArray[np.float64]
+_write = partial(write, size=9)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +89,7 @@ def draw(answers: Sequence[Answered]) -> Figure:
             if one.outline is not None:
                 _outline(axes, corners, (answer_left, top, ANSWER), colour)
             _write(axes, answer_left, top - 9, _short(one.found_name, 30))
-        _frame(axes, answer_left, top, one.right)
+        frame(axes, answer_left, top, ANSWER, one.right)
         _write(axes, answer_left - 1, top + ANSWER + 17, "✓" if one.right else "✗", bold=True, colour=colour)
         _write(axes, answer_left + 14, top + ANSWER + 17, _told(one))
 
@@ -159,34 +162,6 @@ def _outline(axes: Axes, corners: Corners, cell: tuple[int, int, int], colour: s
     (dot,) = axes.plot(*corners[:1].T, "o", color=colour, markersize=10, markeredgecolor=PAPER)
     for mark in (upper, dot):
         mark.set_clip_path(within)
-
-
-def _frame(axes: Axes, x: int, y: int, right: bool) -> None:
-    axes.add_patch(
-        Rectangle(
-            (x - 1, y - 1),
-            ANSWER + 2,
-            ANSWER + 2,
-            fill=False,
-            linewidth=2,
-            edgecolor=BLUE if right else VERMILION,
-            linestyle="solid" if right else (0, (3, 2)),
-        )
-    )
-
-
-def _write(
-    axes: Axes,
-    x: float,
-    y: float,
-    text: str,
-    size: float = 9,
-    bold: bool = False,
-    align: str = "left",
-    colour: str = INK,
-) -> None:
-    weight = "bold" if bold else "normal"
-    axes.text(x, y, text, size=size, weight=weight, ha=align, color=colour)
 
 
 def _short(text: str, length: int) -> str:
