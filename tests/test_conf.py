@@ -40,14 +40,13 @@ def test_every_choice_composes(data: str, backbone: str) -> None:
 @pytest.mark.parametrize("experiment", choices("experiment"))
 def test_every_experiment_composes_and_its_keys_win(experiment: str) -> None:
     own = yaml.safe_load((CONF / "experiment" / f"{experiment}.yaml").read_text())
-    plain = yaml.safe_load((CONF / "config.yaml").read_text())
-    del plain["defaults"]
+    plain = raw()
     for choice in own.pop("defaults"):
         ((group, name),) = choice.items()
         section = group.removeprefix("override /")
         plain[section] = yaml.safe_load((CONF / section / f"{name}.yaml").read_text())
     found = raw(f"experiment={experiment}")
-    expected = OmegaConf.merge({"data": raw()["data"]}, plain, own)
+    expected = OmegaConf.merge(plain, own)
     assert OmegaConf.to_container(expected, resolve=True) == found
     config.check(found)
 
@@ -55,7 +54,7 @@ def test_every_experiment_composes_and_its_keys_win(experiment: str) -> None:
 def test_an_experiment_gives_way_to_what_is_asked_for_beside_it() -> None:
     own = yaml.safe_load((CONF / "experiment" / "demo.yaml").read_text())["finetune"]
     found = raw("experiment=demo", "finetune.batch_size=7", "backbone=resnet50")
-    assert raw()["finetune"]["epochs"] != own["epochs"] == found["finetune"]["epochs"]
+    assert raw()["finetune"]["train_size"] != own["train_size"] == found["finetune"]["train_size"]
     assert (found["finetune"]["batch_size"], found["backbone"]["name"]) == (7, "resnet50")
 
 
@@ -72,19 +71,39 @@ def test_a_folder_needs_a_source() -> None:
     assert raw("data=folder", "data.source=/my/pictures")["data"]["source"] == "/my/pictures"
 
 
-def test_the_default_is_the_mission() -> None:
-    params = config.check(raw())
+def flat(section: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(section, dict):
+        return {prefix: section}
+    return {key: value for name in section for key, value in flat(section[name], f"{prefix}.{name}").items()}
+
+
+def test_the_default_is_the_committed_experiment() -> None:
+    committed = (PROJECT / "params.yaml").read_text()
+    assert OmegaConf.to_yaml(composed(CONF, [])) == committed
+    assert raw("experiment=lite0") == yaml.safe_load(committed)
+
+
+@pytest.mark.parametrize(
+    "override", ["pca.n_components=64", "finetune.epochs=2", "unseen.draws=[0]", "backbone.crop=192"]
+)
+def test_an_override_changes_one_parameter(override: str) -> None:
+    committed, changed = flat(yaml.safe_load((PROJECT / "params.yaml").read_text())), flat(raw(override))
+    assert [key for key in changed if changed[key] != committed[key]] == [f".{override.partition('=')[0]}"]
+
+
+def test_the_mission_is_an_experiment() -> None:
+    params = config.check(raw("experiment=resnet50"))
     assert (params.data.name, params.backbone.name) == ("caltech101", "resnet50")
     assert params.data.source == "https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip"
     assert params.data.checksum == "md5:3138e1922a9193bfa496528edbbc45d0"
 
 
-def test_the_default_weights_are_torchvisions_own() -> None:
+def test_resnet50_s_weights_are_torchvision_s_own() -> None:
     from torchvision.models import ResNet50_Weights
 
     official = ResNet50_Weights.IMAGENET1K_V2
     transforms = official.transforms()
-    backbone = config.check(raw()).backbone
+    backbone = config.check(raw("experiment=resnet50")).backbone
     assert backbone.weights.source == official.url
     assert f"sha256:{official.url.removesuffix('.pth').rpartition('-')[2]}" == backbone.weights.checksum
     assert [backbone.crop] == transforms.crop_size
@@ -102,15 +121,12 @@ def test_a_timm_backbone_sees_what_timm_says(backbone: str) -> None:
     expected = timm.get_pretrained_cfg(network.model)
     assert expected is not None
     assert (3, network.crop, network.crop) == expected.input_size
-    assert int(network.crop / expected.crop_pct) == network.resize
+    # The committed backbone sees the whole of the central square.
+    assert network.resize == (
+        224 if backbone == "efficientnet_lite0" else int(network.crop / expected.crop_pct)
+    )
     assert (network.mean, network.std) == (expected.mean, expected.std)
     assert network.interpolation == expected.interpolation
-
-
-def test_the_committed_parameters_are_an_experiment() -> None:
-    committed = yaml.safe_load((PROJECT / "params.yaml").read_text())
-    matching = [name for name in choices("experiment") if raw(f"experiment={name}") == committed]
-    assert matching == ["lite0"]
 
 
 def test_an_index_has_the_same_parameters_in_a_store_and_by_default_in_the_pipeline() -> None:

@@ -72,7 +72,7 @@ def overrides(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [
         "data=folder",
         f"data.source={folder}",
-        "backbone=resnet50",
+        "experiment=resnet50",
         "backbone.resize=72",
         "backbone.crop=64",
         "backbone.weights.source='random:'",
@@ -83,6 +83,7 @@ def overrides(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         "finetune.workers=1",
         "extract.workers=1",
         "pca.n_components=16",
+        "pca.pretrained.n_components=16",
         "pca.pretrained.sharpness=8",
         "index_annoy.n_trees=5",
         "unseen.classes=1",

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import cast
 
 import timm
 import torch
 import torchvision
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from timm.models import group_parameters
 from torch import Tensor, nn
 
 from ris.config import Network
@@ -31,16 +31,52 @@ def create(network: Network) -> nn.Module:
     return module.to(memory_format=torch.channels_last)
 
 
-def stages(module: nn.Module) -> list[nn.Module]:
-    """The parts of an EfficientNet or a ResNet from the input on: the stem, then stage by stage.
+def check_sees(network: Network, side: int, key: str) -> None:
+    """Check that a network makes a vector of a picture of `side` x `side` pixels; nothing is computed.
 
-    Of another network none is known.
+    Raises:
+        RisError: it takes other sides, or gives no single vector; `key` is the parameter that is named.
     """
-    layers = dict(module.named_children())
-    later = [layer for name, layer in layers.items() if name.startswith("layer")]
-    later += layers.get("blocks", nn.Sequential()).children()
-    stem = nn.ModuleList(layers[name] for name in ("conv_stem", "conv1", "bn1") if name in layers)
-    return [stem, *later] if later else []
+    with torch.device("meta"):
+        module = create(network).eval()
+        try:
+            shape = module(torch.empty(2, 3, side, side)).shape
+        except (RuntimeError, AssertionError, ValueError, AttributeError) as error:
+            raise RisError(
+                f"`{key}` is {side}, but {network.model} does not take pictures of {side} x {side} pixels; "
+                "set the side that it was made for."
+            ) from error
+    if shape != (2, network.dimension):
+        raise RisError(
+            f"`backbone.model`: {network.model} gives no vector of {network.dimension} numbers for a "
+            f"picture, but {tuple(shape[1:])}; take another model."
+        )
+
+
+def stages(module: nn.Module) -> list[list[str]]:
+    """Names of a network's parameters from the input on: the stem, with tokens and positions, then by stage.
+
+    timm's own grouping (`timm.models.group_parameters`), in which a transformer's block is a stage where it
+    has no larger ones, and the norm or the convolution after the last stage belongs to it. A ResNet of
+    torchvision is grouped likewise. Empty where no grouping begins with the parameters that come first.
+    """
+    if hasattr(module, "group_matcher"):
+        matcher = module.group_matcher(coarse=True)  # type: ignore[operator]
+    else:
+        matcher = {"stem": r"^(conv1|bn1)\.", "blocks": r"^layer(\d+)"}
+    grouped = group_parameters(module, matcher)
+    names = [grouped[number] for number in sorted(grouped)]
+    first = next((name for name, _ in module.named_parameters()), None)
+    return names if len(names) > 1 and first in names[0] else []
+
+
+def freeze(module: nn.Module, count: int) -> list[nn.Module]:
+    """Keep the first `count` stages from training; return the parts that are theirs alone."""
+    frozen = {name for stage in stages(module)[:count] for name in stage}
+    for name, weight in module.named_parameters():
+        weight.requires_grad_(name not in frozen)
+    parts = [part for part in module.modules() if any(True for _ in part.parameters())]
+    return [part for part in parts if not any(weight.requires_grad for weight in part.parameters())]
 
 
 def pretrained_state(network: Network, file: Path) -> dict[str, Tensor]:
@@ -56,6 +92,8 @@ def pretrained_state(network: Network, file: Path) -> dict[str, Tensor]:
 def last_layer(network: Network, file: Path | None) -> Tensor:
     """Read the weights of the classifier that `create` leaves out: (K, dimension), random without a file.
 
+    (0, dimension) where the network has no classifier, or another than one linear layer.
+
     Raises:
         RisError: see `published_state`.
     """
@@ -63,7 +101,9 @@ def last_layer(network: Network, file: Path | None) -> Tensor:
     if file is not None:
         module.load_state_dict(published_state(network, file))
     layer = module.fc if network.library == "torchvision" else module.get_classifier()  # type: ignore[operator]
-    return cast(nn.Linear, layer).weight.detach()
+    if not isinstance(layer, nn.Linear | nn.Conv2d) or layer.weight[0].numel() != network.dimension:
+        return torch.zeros(0, network.dimension)
+    return layer.weight.detach().flatten(1)
 
 
 def published_state(network: Network, file: Path) -> dict[str, Tensor]:
@@ -117,13 +157,24 @@ def _with_classifier(network: Network) -> nn.Module:
             module = torchvision.models.get_model(network.model, weights=None)
             dimension = module.fc.in_features
         else:
-            module = timm.create_model(network.model, pretrained=False)
-            dimension = module.num_features
+            module = _of_any_side(network.model)
+            dimension = getattr(module, "head_hidden_size", module.num_features)
+            module.get_classifier  # noqa: B018
     except (ValueError, RuntimeError, AttributeError) as error:
         raise RisError(f"`backbone.model`: {network.library} has no fitting {network.model}.") from error
     if dimension != network.dimension:
         raise RisError(f"`backbone.dimension` is {network.dimension}, but {network.model} gives {dimension}.")
     return module  # type: ignore[no-any-return]
+
+
+def _of_any_side(model: str) -> nn.Module:
+    """Build a model of timm that takes pictures of other sides than its own, where it can be made so."""
+    for option in ("dynamic_img_size", "strict_img_size"):
+        try:
+            return timm.create_model(model, pretrained=False, **{option: option == "dynamic_img_size"})
+        except TypeError:  # It has no such option.
+            continue
+    return timm.create_model(model, pretrained=False)
 
 
 def _read_state(file: Path) -> dict[str, Tensor]:

@@ -81,7 +81,7 @@ def read_classifier(settings: Space, tree: Tree, encoder: str) -> Vectors | None
     None where none is wanted, and for two networks side by side.
 
     Raises:
-        RisError: it is missing or damaged.
+        RisError: it is missing or damaged, or the network was published without one.
     """
     if settings.sharpness == 0 or len(layout.parts(encoder)) > 1:
         return None
@@ -90,7 +90,21 @@ def read_classifier(settings: Space, tree: Tree, encoder: str) -> Vectors | None
         classifier: Vectors = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise RisError(f"{path} is missing or damaged; remake it with `dvc repro fetch`.") from error
+    check_classifier(settings, len(classifier))
     return classifier
+
+
+def check_classifier(settings: Space, classes: int) -> None:
+    """Check that there is a classifier, of so many classes, where a projection takes it in.
+
+    Raises:
+        RisError: there is none.
+    """
+    if settings.sharpness > 0 and classes == 0:
+        raise RisError(
+            f"`pca.sharpness` or `pca.pretrained.sharpness` is {settings.sharpness:g}, but this backbone has "
+            "no classifier of one linear layer; set both to 0."
+        )
 
 
 def fit_projection(

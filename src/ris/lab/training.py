@@ -25,7 +25,7 @@ from torch.nn.functional import cross_entropy, normalize
 from torch.utils.data import DataLoader, Dataset
 
 from ris.config import Network
-from ris.encoders.backbone import stages
+from ris.encoders.backbone import check_sees, freeze, stages
 from ris.encoders.encoder import Encoder
 from ris.encoders.pytorch import for_inference, gpu, has_bf16, standardise
 from ris.encoders.runtime import Precision
@@ -85,9 +85,7 @@ class RetrievalModule(pl.LightningModule):
         self.network = encoder.network
         self.head = CosineClassifier(encoder.network.dimension, classes, settings.temperature)
         self.settings, self.seed, self.judge = settings, seed, judge
-        self.frozen = stages(self.body)[: settings.frozen_stages]
-        for layer in self.frozen:
-            layer.requires_grad_(False)
+        self.frozen = freeze(self.body, settings.frozen_stages)
         # In a list, so that it is neither trained nor averaged nor saved.
         self._teacher = [teacher(encoder)] if settings.distillation else []
         self.history: list[dict[str, float]] = []
@@ -281,6 +279,7 @@ def finetune(
             f"`finetune.frozen_stages` is {settings.frozen_stages}, but {encoder.network.name} has {known} "
             "stages that are known and one must be left to train; lower it."
         )
+    check_sees(encoder.network, settings.train_size, "finetune.train_size")
     reuse_memory()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     pl.seed_everything(seed, workers=True, verbose=False)

@@ -64,6 +64,22 @@ def pictures(folder: Path, **classes: int) -> Path:
 # ---- fetch ----
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (["pca.pretrained.sharpness=8"], "has no classifier of one linear layer"),
+        (["backbone.crop=50"], "`backbone.crop` is 50, but vit_small_patch14_dinov2 does not take"),
+        (["backbone.dimension=100"], "`backbone.dimension` is 100, but vit_small_patch14_dinov2 gives 384"),
+    ],
+)
+def test_a_backbone_that_cannot_do_what_is_asked_is_told_before_anything_is_fetched(
+    tree: Path, refused: Refused, changes: list[str], told: str
+) -> None:
+    dinov2 = ["backbone.model=vit_small_patch14_dinov2", "backbone.dimension=384", "finetune.train_size=112"]
+    assert told in refused(fetch, *dinov2, "backbone.crop=56", *changes)
+    assert files(tree) == {}
+
+
 def zipped(path: Path, member: str = "ant/1.png", content: bytes = b"1") -> Path:
     with zipfile.ZipFile(path, "w") as opened:
         opened.writestr("ant/0.png", os.urandom(2000))
