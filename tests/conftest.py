@@ -88,6 +88,7 @@ def small_params() -> str:
         "pca.pretrained.n_components=4",
         "index_annoy.n_trees=3",
         "index_annoy.search_k=100",
+        "threads=1",
     )
     return OmegaConf.to_yaml(composed(CONF, list(overrides)))
 

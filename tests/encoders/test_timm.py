@@ -53,8 +53,9 @@ DESCRIBED = [
 def network(model: str, side: int) -> Network:
     """Describe a model of timm, with the dimension that a forward pass gives."""
     with torch.device("meta"):
-        own = timm.create_model(model, num_classes=0).eval()
-        dimension = own(torch.empty(1, *own.pretrained_cfg["input_size"])).shape[1]
+        own, published = timm.create_model(model, num_classes=0).eval(), timm.get_pretrained_cfg(model)
+        assert published is not None
+        dimension = own(torch.empty(1, *published.input_size)).shape[1]
     return Network(
         name=model,
         library="timm",

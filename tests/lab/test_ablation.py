@@ -162,8 +162,9 @@ def test_what_does_not_decide_a_result_makes_no_other_one() -> None:
         identity("pca", shrinkage=0.9),
         identity("extract", normalise=False),
         identity("unseen", draws=[4]),
+        ablation.identity(config.check(raw | {"threads": 7}), catalog, 0),  # type: ignore[arg-type]
     ]
-    assert len({as_it_is, *changes}) == 4
+    assert len({as_it_is, *changes}) == 5
 
 
 def result(

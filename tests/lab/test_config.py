@@ -115,6 +115,9 @@ def test_what_is_no_text_is_refused(key: str) -> None:
     ("key", "low", "high"),
     [
         ("seed", -1, 2**31),
+        ("training_seed", -1, 2**31),
+        ("index_seed", -1, 2**31),
+        ("threads", 0, None),
         ("data.max_files", 0, None),
         ("data.max_bytes", 0, None),
         ("backbone.dimension", 0, None),

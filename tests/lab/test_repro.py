@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,7 @@ def overrides(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         "data=folder",
         f"data.source={folder}",
         "experiment=resnet50",
+        "threads=1",
         "backbone.resize=72",
         "backbone.crop=64",
         "backbone.weights.source='random:'",
@@ -194,6 +196,36 @@ def test_the_number_of_trees_runs_only_what_follows_from_it(tree: Path) -> None:
     assert ran(dvc(tree, "repro")) == ["index_annoy", "same_picture", "evaluate"]
     (tree / "params.yaml").write_text(before)
     dvc(tree, "repro")
+
+
+def test_a_sweep_keeps_what_each_job_ran_with_and_ends_in_one_table(tree: Path) -> None:
+    command = [sys.executable, "-m", "ris.lab.sweep", "--multirun", "pca.n_components=4,8"]
+    environment = {**os.environ, "PYTHONPATH": str(tree / "src")}
+    run = partial(subprocess.run, cwd=tree, env=environment, capture_output=True, text=True, check=False)
+    done = run(command)
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tree / "multirun").iterdir()
+    table = pd.read_csv(folder / "jobs.csv")
+    assert table["pca.n_components"].tolist() == [4] * 5 + [8] * 5
+    assert list(table["index"][:5]) == [*layout.INDEXES, layout.RERANKED]
+    for job, n_components in (("0", 4), ("1", 8)):
+        assert config.load(folder / job / "params.yaml").pca.n_components == n_components
+        found = json.loads((folder / job / "reports/metrics.json").read_text())["same_class"]["finetuned"]
+        row = table[(table["job"] == int(job)) & (table["index"] == "knn_pca")].iloc[0]
+        assert row["mAP@R macro"] == found["knn_pca"]["mAP@R"]["macro"]
+    assert done.stdout.splitlines()[0].split() == [
+        "job",
+        "pca.n_components",
+        "index",
+        "mAP@R",
+        "macro",
+        "p50_ms",
+    ]
+    refused = run([*command[:-1], "finetune.learning_rate=0.01,0.1"])
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(
+        "error: `finetune.learning_rate` changes nothing here: sweep reads seed, "
+    )
 
 
 def test_k_of_the_report_trains_nothing(tree: Path) -> None:

@@ -14,11 +14,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+import yaml
+from threadpoolctl import threadpool_info
 
 from ris.artifacts import read_json, write_array, write_json, write_table, writing
-from ris.lab import layout
+from ris.lab import config, layout
 from ris.lab.config import Params
 from ris.lab.layout import Tree
+from ris.lab.runner import compute_on
 from ris.lab.stages.clean import clean
 
 Invoke = Callable[..., CompletedProcess[str]]
@@ -168,8 +172,42 @@ def test_a_sweep_gives_each_job_a_folder_and_reads_the_project(given: Path, invo
     assert set(jobs) == {"0", "1", "2", "3", "multirun.yaml"}
     for job, n_components in zip("0123", (8, 8, 16, 16), strict=True):
         assert read_json(jobs[job] / "out/note.json") == {"n": n_components, "given": "from the project"}
-        assert set(files(jobs[job])) == {"out/note.json", "reports/timings/note.json"}
+        assert set(files(jobs[job])) == {"out/note.json", "params.yaml", "reports/timings/note.json"}
+        assert config.load(jobs[job] / "params.yaml").pca.n_components == n_components
     assert {name: text for name, text in files(given).items() if not name.startswith("multirun/")} == before
+
+
+def test_a_sweep_refuses_a_key_that_its_stage_does_not_read(given: Path, refused: Refused) -> None:
+    stages = {"note": {"params": ["seed", "pca"]}, "other": {"params": ["finetune"]}}
+    (given / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    for key in ("finetune.learning_rate", "clean.query_share", "extract.precision"):
+        told = refused(note, "--multirun", f"{key}=0.1,0.2", "pca.n_components=8")
+        assert told == f"`{key}` changes nothing here: note reads seed, pca."
+    assert not (given / "multirun").exists()
+
+
+def test_help_says_what_the_project_and_the_stage_are_and_what_it_takes(given: Path, invoke: Invoke) -> None:
+    (given / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"note": {"params": ["seed", "pca"]}}}))
+    told = invoke(note, "--help").stdout
+    assert told.startswith("Reverse image search")
+    assert str(note.__doc__ and sys.modules[note.__module__].__doc__) in told
+    assert told.endswith("explained in src/ris/lab/config.py:\n  seed\n  pca\n\n")
+
+
+@pytest.mark.usefixtures("given")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_sums_are_computed_on_the_threads_that_are_set(invoke: Invoke, threads: int) -> None:
+    found = []
+
+    def stage(_params: Params, _tree: Tree) -> None:
+        found.extend([torch.get_num_threads(), *(pool["num_threads"] for pool in threadpool_info())])
+
+    before = torch.get_num_threads()
+    try:
+        assert invoke(stage, f"threads={threads}").returncode == 0
+    finally:
+        compute_on(before)
+    assert set(found) == {threads}
 
 
 def test_a_job_reads_what_it_made_itself(given: Path, invoke: Invoke) -> None:

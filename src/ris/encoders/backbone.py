@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import timm
 import torch
@@ -169,9 +170,10 @@ def _with_classifier(network: Network) -> nn.Module:
 
 def _of_any_side(model: str) -> nn.Module:
     """Build a model of timm that takes pictures of other sides than its own, where it can be made so."""
-    for option in ("dynamic_img_size", "strict_img_size"):
+    options: tuple[dict[str, Any], ...] = ({"dynamic_img_size": True}, {"strict_img_size": False})
+    for option in options:
         try:
-            return timm.create_model(model, pretrained=False, **{option: option == "dynamic_img_size"})
+            return timm.create_model(model, pretrained=False, **option)
         except TypeError:  # It has no such option.
             continue
     return timm.create_model(model, pretrained=False)

@@ -37,6 +37,7 @@ from ris.lab.config import Params
 from ris.lab.inputs import Catalog, Integers, fit_projection, read_classifier
 from ris.lab.layout import Tree
 from ris.lab.report.plots import differences, save
+from ris.lab.runner import compute_on
 from ris.lab.training import Judge, Labelled
 from ris.lab.unseen import held_out
 from ris.metrics.intervals import summarise_all
@@ -78,6 +79,7 @@ def main() -> None:
 def _run(name: str) -> None:
     raw = OmegaConf.to_container(composed(CONF, [f"experiment=ablation/{name}"]), resolve=True)
     params, tree = config.check(raw), Tree(Path.cwd(), Path.cwd())
+    compute_on(params.threads)
     catalog = Catalog.read(tree)
     for seed in SEEDS:
         result = RESULTS / device().lower().replace(" ", "_") / f"{name}_{seed}.json"
@@ -103,6 +105,7 @@ def identity(params: Params, catalog: Catalog, seed: int) -> str:
         params.unseen,
         catalog.sha256,
         params.seed,
+        params.threads,
         seed,
         checksum(Path(training.__file__)),
         checksum(Path(space.__file__)),

@@ -25,6 +25,7 @@ from ris.errors import RisError
 from ris.indexes.registry import Kind
 from ris.lab import layout
 
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
@@ -323,7 +324,15 @@ class Tsne(Section):
 class Params(Section):
     """All of params.yaml; beside these sections, one for each stage of `layout.INDEX_STAGES` that has any."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    seed: Seed
+    """Of the split, of the classes held out, and of what is drawn to judge by."""
+    training_seed: Seed
+    """Of the trainings: on one split, their noise can be told from the split's."""
+    index_seed: Seed
+    """Of the indexes that are built at random."""
+    threads: Positive
+    """Threads that sums are computed on; on another number they are rounded otherwise, and a training differs
+    from its first epoch on."""
     data: Data
     backbone: Backbone
     clean: Clean

@@ -22,7 +22,7 @@ def build_indexes(stage: str, params: Params, tree: Tree) -> dict[str, Any]:
         for encoder in layout.searched_encoders(params.unseen.draws):
             vectors = read_space(params, tree, catalog, encoder, kind.projected)[catalog.gallery]
             start = time.perf_counter()
-            index = kind.index.build(vectors, params.index_parameters(kind), params.seed)
+            index = kind.index.build(vectors, params.index_parameters(kind), params.index_seed)
             build_s = round(time.perf_counter() - start, 4)
             folder = tree.write(layout.index(kind.name, encoder))
             index.save(folder, catalog.sha256)

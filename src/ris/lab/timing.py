@@ -94,7 +94,7 @@ def measure_curve(params: Params, tree: Tree, catalog: Catalog) -> pd.DataFrame:
 
 def _built(params: Params, kind: Kind, vectors: Vectors, settings: Mapping[str, int]) -> Callable[..., Any]:
     """Build an index with other settings, and return its search with further ones."""
-    index = kind.index.build(vectors, {**params.index_parameters(kind), **settings}, params.seed)
+    index = kind.index.build(vectors, {**params.index_parameters(kind), **settings}, params.index_seed)
     k = params.evaluate.latency_k
     return lambda query, settings: tuned(index, settings).search(query, k)[1]
 

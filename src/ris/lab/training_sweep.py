@@ -37,6 +37,7 @@ from ris.lab.config import Params
 from ris.lab.inputs import Catalog
 from ris.lab.layout import Tree
 from ris.lab.report import plots
+from ris.lab.runner import compute_on
 from ris.lab.training import Integers
 from ris.lab.tuning import propose
 from ris.metrics.retrieval import leave_one_out_map_at_r
@@ -69,6 +70,7 @@ def main() -> None:
         raw = OmegaConf.to_container(composed(CONF, [f"experiment={settings.experiment}"]), resolve=True)
         here = Path.cwd()
         params = config.check(raw)
+        compute_on(params.threads)
         table = sweep(params, settings, Tree(here, here), here / TRIALS)
         trials, start = front(table), as_it_is(table, params, settings)
         write_table(TABLE, table)
@@ -126,7 +128,7 @@ def sweep(params: Params, settings: TrainingSweep, tree: Tree, trials: Path) -> 
 
 
 def _study(params: Params, settings: TrainingSweep, catalog: Catalog, trials: Path) -> optuna.Study:
-    decisive = (settings.space, identity(params, catalog, params.seed))
+    decisive = (settings.space, identity(params, catalog, params.training_seed))
     name = hashlib.sha256(repr(decisive).encode()).hexdigest()[:16]
     trials.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -177,7 +179,7 @@ def _objective(
         return found
 
     with tempfile.TemporaryDirectory() as checkpoints:
-        found = measured(config.check(raw), tree, catalog, params.seed, Path(checkpoints), score)
+        found = measured(config.check(raw), tree, catalog, params.training_seed, Path(checkpoints), score)
     macro = {question: _macro(found[question]) for question in ("same_class", "unseen_class")}
     trial.set_user_attr(KNOWN, macro["same_class"])
     trial.set_user_attr(UNSEEN, macro["unseen_class"])

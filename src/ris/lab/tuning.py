@@ -262,7 +262,7 @@ def _search(
     if index == layout.RERANKED:
         return Reranked(vectors, params.reranking).search_many
     kind = layout.INDEXES[index]
-    return kind.index.build(vectors, params.index_parameters(kind), params.seed).search
+    return kind.index.build(vectors, params.index_parameters(kind), params.index_seed).search
 
 
 def _line(trial: FrozenTrial, settings: Tuning) -> dict[str, Any]:

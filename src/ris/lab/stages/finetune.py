@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ris.artifacts import checksum, write_table, writing
-from ris.encoders.encoder import Encoder
+from ris.encoders.encoder import Encoder, has_bf16
 from ris.lab import layout, training
 from ris.lab.config import Params
 from ris.lab.inputs import Catalog, Integers
@@ -51,10 +51,12 @@ def finetune(params: Params, tree: Tree) -> dict[str, Any]:
 
 
 def _identity(params: Params, catalog: Catalog, pretrained: Path) -> str:
-    """Name all that decides the trainings."""
+    """Name all that decides the trainings, the precision and the number of threads that they sum with too."""
     code = checksum(Path(training.__file__))
     start = checksum(pretrained / "encoder.json")
-    decisive = (params.seed, params.unseen, params.finetune, catalog.sha256, start, code)
+    sums = (params.threads, has_bf16())
+    seeds = (params.seed, params.training_seed)
+    decisive = (seeds, params.unseen, params.finetune, catalog.sha256, start, code, sums)
     return hashlib.sha256(repr(decisive).encode()).hexdigest()[:16]
 
 
@@ -72,7 +74,7 @@ def trained(
         train,
         validation,
         params.finetune,
-        params.seed,
+        params.training_seed,
         leave_one_out_map_at_r,
         params.clean.max_pixels,
         checkpoints,
