@@ -48,6 +48,15 @@ def test_unseen_classes() -> None:
     written = unseen_class({"finetuned": of_draws})
     assert f"| KNN with PCA | fine-tuned | {CELL} | {CELL} | {CELL} | 0.125, 0.375 |" in written
     assert "7 queries of 2 draws" in written
+    assert "about these very classes" in written
+    apart = {"n_classes": 3}
+    for end, value in (("new", 0.25), ("known", 0.75)):
+        apart |= {f"macro_{end}_to_imagenet": value, f"macro_{end}_to_imagenet_ci95": [value, 1.0]}
+    of_draws["knn_pca"]["mAP@R"] |= apart
+    written = unseen_class({"finetuned": of_draws})
+    assert "| mAP@R macro, classes new to ImageNet | mAP@R macro, classes known to ImageNet |" in written
+    assert "| fine-tuned | 0.250 (0.250 to 1.000) | 0.750 (0.750 to 1.000) |" in written
+    assert "about classes like these: a bootstrap over classes" in written
 
 
 def test_ablations(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from ris.artifacts import read_json, write_json, write_table, writing
 from ris.errors import RisError
 from ris.indexes.annoy import AnnoyParameters
 from ris.indexes.projection import Projection
-from ris.lab import layout
+from ris.lab import layout, unseen
 from ris.lab.config import Params, load
 from ris.lab.data.features import write_features
 from ris.lab.indexing import build_indexes
@@ -155,6 +155,31 @@ def test_all_draws_are_averaged(params: Params, tree: Tree) -> None:
     assert one["macro"] == pytest.approx(np.mean(by_draw), abs=1e-6)
     assert one["micro"] == pytest.approx(np.mean(values), abs=1e-6)
     assert one["n"] == len(values)
+
+
+def test_classes_new_to_imagenet_and_known_to_it_are_averaged_apart(
+    params: Params, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = Catalog.read(tree)
+    drawn = [held_out(params, catalog, draw).classes for draw in DRAWS]
+    known = {drawn[0][0]}
+    monkeypatch.setattr(unseen, "known_classes", lambda _: frozenset(known))
+    found = ask_unseen(params, tree, catalog)
+    assert found is not None
+    one = found["finetuned"]["knn"]["mAP@R"]
+    times = sum(label in known for classes in drawn for label in classes)
+    assert (one["n_classes"], one["n_classes_known_to_imagenet"]) == (4, times)
+    assert one["n_classes_new_to_imagenet"] == 4 - times
+    parts = times * one["macro_known_to_imagenet"] + (4 - times) * one["macro_new_to_imagenet"]
+    assert one["macro"] == pytest.approx(parts / 4, abs=1e-6)
+    assert one["macro_new_to_imagenet"] != pytest.approx(one["macro_known_to_imagenet"])
+    low, high = one["macro_new_to_imagenet_ci95"]
+    assert low <= one["macro_new_to_imagenet"] <= high
+    assert len(one["macro_new_to_imagenet_by_draw"]) == 2
+    monkeypatch.setattr(unseen, "known_classes", lambda _: None)
+    found = ask_unseen(params, tree, catalog)
+    assert found is not None
+    assert "macro_new_to_imagenet" not in found["finetuned"]["knn"]["mAP@R"]
 
 
 def test_no_draws_no_question(params: Params, tree: Tree) -> None:

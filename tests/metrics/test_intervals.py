@@ -7,7 +7,14 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from ris.metrics.intervals import Summary, exact_interval, recall_summary, retrieval_summary, summarise_all
+from ris.metrics.intervals import (
+    Summary,
+    exact_interval,
+    recall_summary,
+    retrieval_summary,
+    summarise_all,
+    summarise_classes,
+)
 
 
 def summarise(values: NDArray[np.float64], labels: NDArray[np.int64], n_resamples: int, seed: int) -> Summary:
@@ -95,6 +102,38 @@ def test_retrieval_summary_is_plain_and_says_how_many_were_capped() -> None:
     assert summary["mAP@R"]["micro"] == round(float(values.mean()), 6)
     low, high = summary["mAP@R"]["macro_ci95"]
     assert low < summary["mAP@R"]["macro"] < high
+
+
+def test_resampled_classes_agree_with_a_naive_bootstrap() -> None:
+    """Draw classes by index, then the queries of each drawn class, anew each time that it is drawn."""
+    rng = np.random.default_rng(3)
+    sizes = [3, 5, 8, 20, 40, 4, 4, 9]
+    labels = rng.permutation(np.repeat(np.arange(8) * 7, sizes))
+    values = rng.normal(np.sin(labels), 0.4)
+    members = [values[labels == 7 * place] for place in range(8)]
+    micro, macro = [], []
+    for _ in range(4000):
+        drawn = [rng.choice(members[place], sizes[place]) for place in rng.integers(8, size=8)]
+        micro.append(np.concatenate(drawn).mean())
+        macro.append(np.mean([some.mean() for some in drawn]))
+    found = summarise_classes({"other": values * 2, "m": values}, labels, 4000, seed=0)["m"]
+    assert found["micro"] == pytest.approx(values.mean(), abs=1e-6)
+    assert found["macro"] == pytest.approx(np.mean([some.mean() for some in members]), abs=1e-6)
+    np.testing.assert_allclose(found["micro_ci95"], np.quantile(micro, [0.025, 0.975]), atol=0.06)
+    np.testing.assert_allclose(found["macro_ci95"], np.quantile(macro, [0.025, 0.975]), atol=0.06)
+
+
+def test_an_interval_over_classes_covers_new_classes_and_one_over_queries_does_not() -> None:
+    rng = np.random.default_rng(0)
+    labels, covered = np.repeat(np.arange(40), 15), np.zeros(2)
+    for seed in range(120):
+        values = {"m": (rng.normal(0.5, 0.15, 40)[labels] + rng.normal(0, 0.2, len(labels)))}
+        for place, summarised in enumerate((summarise_classes, summarise_all)):
+            low, high = summarised(values, labels, 200, seed)["m"]["macro_ci95"]
+            covered[place] += low <= 0.5 <= high
+    over_classes, over_queries = covered / 120
+    assert over_classes > 0.87
+    assert over_queries < 0.7
 
 
 def test_recall_summary_against_a_plain_bootstrap() -> None:

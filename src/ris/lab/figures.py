@@ -21,6 +21,11 @@ BLOCK = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- /figures -->)", re.DOTA
 METRICS = ("precision@1", "precision@10", "mAP@R")
 HEADS = ["index", "encoder", *(f"{metric} micro / macro" for metric in METRICS)]
 QUESTIONS = ("same_class", "unseen_class")
+IMAGENET = {
+    "macro_new_to_imagenet": "classes new to ImageNet",
+    "macro_known_to_imagenet": "classes known to ImageNet",
+}
+"""Averages of `unseen_class` apart, by whether the pre-trained network learnt the class's label."""
 SETTINGS = {
     "shrinkage": "shrinkage",
     "sharpness": "classifier's sharpness",
@@ -67,8 +72,8 @@ def same_class(found: Mapping[str, Any], latency: Mapping[str, Any]) -> str:
         [*HEADS, "one search, p50"],
         rows,
         f"{n} queries; in brackets the 95 % interval of the macro average, by bootstrap over queries, "
-        "stratified by class. Latency is on one thread, without embedding the picture "
-        f"({latency['embed']['p50_ms']:.1f} ms at the median with one network).",
+        "stratified by class: it is about these very classes. Latency is on one thread, without embedding "
+        f"the picture ({latency['embed']['p50_ms']:.1f} ms at the median with one network).",
     )
 
 
@@ -79,14 +84,22 @@ def unseen_class(found: Mapping[str, Any]) -> str:
     rows = []
     for encoder, of_encoder in found.items():
         for name in (name for name in SHOWN if name in of_encoder):
-            by_draw = ", ".join(f"{value:.3f}" for value in of_encoder[name]["mAP@R"]["macro_by_draw"])
-            rows.append([index_name(name), encoder_name(encoder), *_cells(of_encoder[name]), by_draw])
+            told = of_encoder[name]["mAP@R"]
+            by_draw = ", ".join(f"{value:.3f}" for value in told["macro_by_draw"])
+            apart = [f"{told[end]:.3f} {_interval(told, end)}" for end in IMAGENET if end in told]
+            rows.append([index_name(name), encoder_name(encoder), *apart, *_cells(of_encoder[name]), by_draw])
     one = found["finetuned"][layout.SHOWN_INDEX]["mAP@R"]
+    heads = [f"mAP@R macro, {name}" for end, name in IMAGENET.items() if end in one]
+    about = (
+        "classes like these: a bootstrap over classes, and queries within them"
+        if "n_classes" in one
+        else "these very classes, by bootstrap over queries, and says nothing of others: see the draws"
+    )
     return _table(
-        [*HEADS, "mAP@R macro by draw"],
+        ["index", "encoder", *heads, *HEADS[2:], "mAP@R macro by draw"],
         rows,
         f"{one['n']} queries of {len(one['macro_by_draw'])} draws of classes against the whole gallery; "
-        "network and PCA learnt from the other classes alone.",
+        f"network and PCA learnt from the other classes alone. The 95 % interval is about {about}.",
     )
 
 

@@ -1,6 +1,7 @@
 """What `evaluate` asks: every query of every index, and the lists of where the answers fail."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, NotRequired
 
 import numpy as np
 import pandas as pd
@@ -11,21 +12,36 @@ from ris.lab import layout
 from ris.lab.config import Evaluate, Params
 from ris.lab.data.split import check_split
 from ris.lab.gallery import raw_vectors, read_gallery, searched
-from ris.lab.inputs import Catalog
+from ris.lab.inputs import Catalog, Integers
 from ris.lab.layout import Tree
 from ris.lab.report import tables
-from ris.lab.unseen import check_unseen, held_out
-from ris.metrics.intervals import Summary, retrieval_summary
+from ris.lab.unseen import check_unseen, held_out, known_to_imagenet
+from ris.metrics.intervals import Summary, macro, summarise_classes
 from ris.metrics.judge import Judged, Question, judge
+from ris.metrics.retrieval import Floats, capped_queries
 
 SHOWN_ENCODER = "finetuned"
 
 
-class PooledSummary(Summary):
-    """A metric over the queries of all draws."""
+class OverDraws(Summary):
+    """A metric over the queries of all draws; intervals are for classes like these: `summarise_classes`."""
 
+    n_classes: int
     macro_by_draw: list[float]
     """The macro average of each draw, in their order."""
+
+
+class PooledSummary(OverDraws):
+    """The same, with the classes apart that ImageNet has, where known: the network learnt their labels."""
+
+    macro_new_to_imagenet: NotRequired[float]
+    macro_new_to_imagenet_ci95: NotRequired[list[float]]
+    macro_new_to_imagenet_by_draw: NotRequired[list[float]]
+    n_classes_new_to_imagenet: NotRequired[int]
+    macro_known_to_imagenet: NotRequired[float]
+    macro_known_to_imagenet_ci95: NotRequired[list[float]]
+    macro_known_to_imagenet_by_draw: NotRequired[list[float]]
+    n_classes_known_to_imagenet: NotRequired[int]
 
 
 def ask(params: Params, tree: Tree, catalog: Catalog) -> tuple[Question, dict[str, dict[str, Judged]]]:
@@ -54,6 +70,7 @@ def ask_unseen(
     """
     groups = catalog.table["group"].to_numpy()
     settings = params.evaluate
+    known = known_to_imagenet(params, catalog)
     asked: dict[str, dict[str, list[tuple[Question, Judged]]]] = {}
     for draw in params.unseen.draws:
         held = held_out(params, catalog, draw)
@@ -64,26 +81,56 @@ def ask_unseen(
             for name, one in judge_encoder(params, tree, catalog, question, encoder).items():
                 asked.setdefault(base, {}).setdefault(name, []).append((question, one))
     return {
-        encoder: {name: pooled(answers, settings, params.seed) for name, answers in found.items()}
+        encoder: {name: pooled(answers, settings, params.seed, known) for name, answers in found.items()}
         for encoder, found in asked.items()
     } or None
 
 
 def pooled(
-    answers: Sequence[tuple[Question, Judged]], settings: Evaluate, seed: int
+    answers: Sequence[tuple[Question, Judged]], settings: Evaluate, seed: int, known: Integers | None
 ) -> dict[str, PooledSummary]:
-    """Average over several draws: a class that two of them hold out counts as two."""
-    labels = np.concatenate(
-        [(one.labels.max() + 1) * draw + one.query_labels for draw, (one, _) in enumerate(answers)]
-    )
+    """Average over several draws: a class that two of them hold out counts as two.
+
+    Args:
+        answers: of each draw, what was asked and what came back.
+        known: label codes of the classes that ImageNet has, to average these and the others apart.
+    """
+    labels = np.concatenate([question.query_labels for question, _ in answers])
+    draws = np.repeat(np.arange(len(answers)), [len(question.query_labels) for question, _ in answers])
     n_relevant = np.concatenate([question.n_relevant for question, _ in answers])
     values = {
         name: np.concatenate([judged.values[name] for _, judged in answers]) for name in answers[0][1].values
     }
-    summary = retrieval_summary(values, labels, n_relevant, settings.k, settings.bootstrap, seed)
+    summary: dict[str, Any] = {**averaged(values, labels, draws, settings, seed)}
+    for k in settings.k:
+        summary[f"precision@{k}"]["capped_queries"] = capped_queries(n_relevant, k)
+    if known is not None:
+        inside = np.isin(labels, known)
+        for end, some in (("new_to_imagenet", ~inside), ("known_to_imagenet", inside)):
+            if some.any():
+                chosen = {name: value[some] for name, value in values.items()}
+                for name, one in averaged(chosen, labels[some], draws[some], settings, seed).items():
+                    summary[name] |= {
+                        f"macro_{end}": one["macro"],
+                        f"macro_{end}_ci95": one["macro_ci95"],
+                        f"macro_{end}_by_draw": one["macro_by_draw"],
+                        f"n_classes_{end}": one["n_classes"],
+                    }
+    return summary
+
+
+def averaged(
+    values: Mapping[str, Floats], labels: Integers, draws: Integers, settings: Evaluate, seed: int
+) -> dict[str, OverDraws]:
+    """Average values (q,) of queries with label codes (q,), asked in draws (q,)."""
+    classes = labels + (labels.max() + 1) * draws
+    by_draw = {
+        name: [macro(value[draws == draw], labels[draws == draw]) for draw in np.unique(draws)]
+        for name, value in values.items()
+    }
     return {
-        name: {**one, "macro_by_draw": [judged.summary[name]["macro"] for _, judged in answers]}
-        for name, one in summary.items()
+        name: {**one, "n_classes": len(np.unique(classes)), "macro_by_draw": by_draw[name]}
+        for name, one in summarise_classes(values, classes, settings.bootstrap, seed).items()
     }
 
 

@@ -3,8 +3,9 @@
 Optuna proposes settings out of conf/tuning.yaml, once those of params.yaml have been tried as they are. Each
 is judged by the validation pictures asked against the training ones, on two objectives: mAP@R, macro, and the
 p50 of one query. No query is looked at, so that the search may be chosen by it. With an encoder that must not
-know the classes of a draw, such as `encoder=pretrained_unseen3`, these classes alone are asked for, and no
-projection learns from them. Trials are kept in .ris/tuning/: killed and started again, it goes on.
+know the classes of a draw, such as `encoder=pretrained_unseen3`, these classes alone are asked for, without
+those that ImageNet has where that is known, and no projection learns from them. Trials are kept in
+.ris/tuning/: killed and started again, it goes on.
 """
 
 import hashlib
@@ -35,7 +36,7 @@ from ris.lab.config import Params
 from ris.lab.inputs import Catalog, Integers, fit_projection, read_classifier, read_space
 from ris.lab.layout import Tree
 from ris.lab.report import plots
-from ris.lab.unseen import held_out
+from ris.lab.unseen import held_out, known_to_imagenet
 from ris.metrics.judge import Question, judge
 from ris.metrics.latency import measure_latency
 
@@ -128,6 +129,8 @@ def tune(
     catalog = Catalog.read(tree)
     vectors = [checksum(tree.read(layout.features(part))) for part in layout.parts(settings.encoder)]
     decisive = (settings.space, settings.encoder, _fixed(params, settings), catalog.sha256, vectors)
+    if layout.draw_unknown_to(settings.encoder) is not None:
+        decisive += (_known(params, catalog).tolist(),)
     identity = hashlib.sha256(repr(decisive).encode()).hexdigest()[:16]
     trials.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -229,7 +232,7 @@ def judged(params: Params, tree: Tree, catalog: Catalog, encoder: str, index: st
         params: those of `pca` are used, whatever the encoder.
         tree: of the vectors.
         catalog: of the pictures.
-        encoder: one that does not know a draw's classes is asked for these alone.
+        encoder: one that does not know a draw's classes is asked for these alone, new to ImageNet.
         index: to search by.
 
     Returns:
@@ -241,6 +244,8 @@ def judged(params: Params, tree: Tree, catalog: Catalog, encoder: str, index: st
         held = held_out(params, catalog, draw)
         learnt = held.known(gallery)
         asked = held.asked(asked)
+        new = asked[~np.isin(catalog.labels[asked], _known(params, catalog))]
+        asked = new if len(new) else asked
     vectors = read_space(params, tree, catalog, encoder, projected=False)
     if _matters("pca", index):
         settings, classifier = params.pca, read_classifier(params.pca, tree, encoder)
@@ -254,6 +259,11 @@ def judged(params: Params, tree: Tree, catalog: Catalog, encoder: str, index: st
     )
     timed = measure_latency(lambda query: search(query, k), vectors[asked][:TIMED])
     return found.summary["mAP@R"]["macro"], timed["p50_ms"]
+
+
+def _known(params: Params, catalog: Catalog) -> Integers:
+    known = known_to_imagenet(params, catalog)
+    return np.zeros(0, np.int64) if known is None else known
 
 
 def _search(

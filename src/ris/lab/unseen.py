@@ -9,6 +9,7 @@ from ris.artifacts import read_json, write_json
 from ris.errors import RisError
 from ris.lab import layout
 from ris.lab.config import Params
+from ris.lab.data.known_to_imagenet import known_classes
 from ris.lab.data.split import hold_out
 from ris.lab.inputs import Catalog, Integers
 from ris.lab.layout import Tree
@@ -45,6 +46,14 @@ def held_out(params: Params, catalog: Catalog, draw: int) -> HeldOut:
     inside = table["label"].isin(classes).to_numpy()
     hidden = np.flatnonzero(inside | np.isin(groups, groups[inside]))
     return HeldOut(classes, np.flatnonzero(inside), hidden)
+
+
+def known_to_imagenet(params: Params, catalog: Catalog) -> Integers | None:
+    """Codes of the classes that ImageNet has; None where that is not known of this data set."""
+    known = known_classes(params.data.name)
+    if known is None:
+        return None
+    return np.flatnonzero([name in known for name in catalog.classes])
 
 
 def write_rows(path: Path, rows: Integers, catalog: Catalog) -> None:

@@ -67,6 +67,65 @@ def summarise_all(
     }
 
 
+def macro(values: Floats, labels: Integers) -> float:
+    """Return the mean over classes of the mean over a class's queries, values (q,), label codes (q,)."""
+    _, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    return round(float((np.bincount(codes, values) / sizes).mean()), DECIMALS)
+
+
+def resampled_classes(values: Floats, labels: Integers, n_resamples: int, seed: int) -> tuple[Floats, Floats]:
+    """Resample classes, and within each drawn class its queries: what other classes would have given.
+
+    A two-stage bootstrap (Davison & Hinkley 1997, "Bootstrap Methods and their Application", section 3.8).
+
+    Args:
+        values: (q, m) values of each query under m metrics.
+        labels: (q,) label codes.
+        n_resamples: bootstrap resamples.
+        seed: of the resampling.
+
+    Returns:
+        Micro and macro averages of each resample, (n_resamples, m) each.
+    """
+    _, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    generator = np.random.default_rng(seed)
+    drawn = generator.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), size=n_resamples)
+    total, means = np.zeros((2, n_resamples, values.shape[1]))
+    for code, size in enumerate(sizes):
+        counts = generator.multinomial(drawn[:, code] * size, np.full(size, 1 / size))
+        sums = counts @ values[codes == code]
+        total, means = total + sums, means + sums / size
+    return total / (drawn @ sizes)[:, None], means / len(sizes)
+
+
+def summarise_classes(
+    values: Mapping[str, Floats], labels: Integers, n_resamples: int, seed: int
+) -> dict[str, Summary]:
+    """Average several metrics, with 95 % intervals for classes like these, not for these alone.
+
+    As `summarise_all`, but every resample draws classes, and queries within them: see `resampled_classes`.
+    """
+    names = list(values)
+    table = np.stack([values[name] for name in names], axis=1)
+    bounds = [
+        np.quantile(resampled, [0.025, 0.975], axis=0).round(DECIMALS)
+        for resampled in resampled_classes(table, labels, n_resamples, seed)
+    ]
+    classes, codes = np.unique(labels, return_inverse=True)
+    by_class = np.stack([table[codes == code].mean(axis=0) for code in range(len(classes))])
+    micro, macro = table.mean(axis=0).round(DECIMALS), by_class.mean(axis=0).round(DECIMALS)
+    return {
+        name: Summary(
+            micro=float(micro[column]),
+            micro_ci95=bounds[0][:, column].tolist(),
+            macro=float(macro[column]),
+            macro_ci95=bounds[1][:, column].tolist(),
+            n=len(codes),
+        )
+        for column, name in enumerate(names)
+    }
+
+
 def retrieval_summary(
     values: Mapping[str, Floats],
     query_labels: Integers,

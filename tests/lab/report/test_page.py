@@ -345,6 +345,15 @@ def test_unseen_classes_have_a_section_of_their_own(context: Context) -> None:
     assert "fine-tuned 0.501, 0.502, 0.533" in section
     assert section.count("0.611<small>0.600") == 6
     assert 'href="#unseen"' in page
+    assert "ImageNet" not in section
+    for end, value in (("new", 0.377), ("known", 0.733)):
+        one |= {f"macro_{end}_to_imagenet{key}": found for key, found in (("", value), ("_ci95", [0.3, 0.8]))}
+        one |= {f"n_classes_{end}_to_imagenet": 30, f"macro_{end}_to_imagenet_by_draw": [0.311, 0.322]}
+    one["n_classes"] = 63
+    section = render(asked).partition('<h2 id="unseen">')[2].partition("</section>")[0]
+    assert "0.377 (0.300 to 0.800)" in section
+    assert "0.311, 0.322" in section
+    assert "0.733 (0.300 to 0.800)" in section
 
 
 def test_without_the_question_nothing_is_said_of_it(context: Context) -> None:
