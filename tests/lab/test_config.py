@@ -118,6 +118,7 @@ def test_what_is_no_text_is_refused(key: str) -> None:
         ("training_seed", -1, 2**31),
         ("index_seed", -1, 2**31),
         ("threads", 0, None),
+        ("index_recall", 0.0, 1.0),
         ("data.max_files", 0, None),
         ("data.max_bytes", 0, None),
         ("backbone.dimension", 0, None),

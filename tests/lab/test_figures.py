@@ -5,10 +5,13 @@ import pytest
 
 from ris.artifacts import write_json
 from ris.errors import RisError
+from ris.lab.config import load
 from ris.lab.figures import (
     ablations,
     benchmarks,
     blocks,
+    classifiers,
+    learnt_from,
     near_copies,
     run,
     same_class,
@@ -35,11 +38,21 @@ def test_the_readme_says_what_the_reports_say() -> None:
 
 def test_the_same_kind() -> None:
     latency = {"search": {"knn_pca": {"p50_ms": 0.0625}}, "embed": {"p50_ms": 12.34}}
-    written = same_class({"finetuned": FOUND, "pretrained": FOUND}, latency)
-    assert f"| KNN with PCA | fine-tuned | {CELL} | {CELL} | {CELL} | 0.062 ms |" in written
-    assert f"| KNN with PCA | pre-trained | {CELL} | {CELL} | {CELL} |  |" in written
+    pca = load(PROJECT / "params.yaml").pca
+    written = same_class({"finetuned": FOUND, "pretrained": FOUND}, latency, pca)
+    gallery = "ImageNet, the gallery"
+    assert f"| KNN with PCA | fine-tuned | {gallery} | {CELL} | {CELL} | {CELL} | 0.062 ms |" in written
+    assert f"| KNN with PCA | pre-trained | {gallery} (projection) | {CELL} | {CELL} | {CELL} |  |" in written
+    assert learnt_from("pretrained", "knn", pca) == "ImageNet"
     assert "7 queries" in written
     assert "12.3 ms" in written
+
+
+def test_classifiers_stand_beside_the_first_hit() -> None:
+    assert classifiers({}) == ""
+    written = classifiers({"pretrained": {"first_hit": SCORE, "linear_probe": SCORE}})
+    assert f"| KNN, first hit | pre-trained | {CELL} |" in written
+    assert f"| linear probe | pre-trained | {CELL} |" in written
 
 
 def test_unseen_classes() -> None:
@@ -49,7 +62,7 @@ def test_unseen_classes() -> None:
     assert f"| KNN with PCA | fine-tuned | {CELL} | {CELL} | {CELL} | 0.125, 0.375 |" in written
     assert "7 queries of 2 draws" in written
     assert "about these very classes" in written
-    apart = {"n_classes": 3}
+    apart: dict[str, Any] = {"n_classes": 3}
     for end, value in (("new", 0.25), ("known", 0.75)):
         apart |= {f"macro_{end}_to_imagenet": value, f"macro_{end}_to_imagenet_ci95": [value, 1.0]}
     of_draws["knn_pca"]["mAP@R"] |= apart
@@ -64,22 +77,23 @@ def test_ablations(tmp_path: Path) -> None:
     assert ablations(file) == "Not measured.\n"
     file.write_text(
         "experiment,question,n,seeds,mAP@R macro,"
-        "mAP@R difference,mAP@R low,mAP@R high,mAP@R by seed,minutes,device\n"
-        "recipe,same_class,7,2,0.5,0,0,0,+0.0000 +0.0000,3.0,2 cores\n"
-        "no_this,same_class,7,2,0.25,-0.25,-0.375,-0.125,-0.2000 -0.3000,2.0,2 cores\n"
-        "recipe,unseen_class,5,2,0.5,0,0,0,+0.0000 +0.0000,3.0,2 cores\n"
-        "no_this,unseen_class,5,2,0.625,0.125,0,0.25,+0.1000 +0.1500,2.0,2 cores\n"
-        "recipe,same_class,7,1,0.75,0,0,0,+0.0000,0.5,GPU\n"
-        "recipe,unseen_class,5,1,0.625,0,0,0,+0.0000,0.5,GPU\n"
+        "mAP@R difference,mAP@R low,mAP@R high,mAP@R p,mAP@R by seed,minutes,device\n"
+        "recipe,same_class,7,2,0.5,0,0,0,1,+0.0000 +0.0000,3.0,2 cores\n"
+        "no_this,same_class,7,2,0.25,-0.25,-0.375,-0.125,0.0625,-0.2000 -0.3000,2.0,2 cores\n"
+        "recipe,unseen_class,5,2,0.5,0,0,0,1,+0.0000 +0.0000,3.0,2 cores\n"
+        "no_this,unseen_class,5,2,0.625,0.125,0,0.25,0.5,+0.1000 +0.1500,2.0,2 cores\n"
+        "recipe,same_class,7,1,0.75,0,0,0,1,+0.0000,0.5,GPU\n"
+        "recipe,unseen_class,5,1,0.625,0,0,0,1,+0.0000,0.5,GPU\n"
     )
     written = ablations(file)
-    assert "| recipe | 0.500 |  |  | 0.500 |  |  | 3.0, 2 cores |" in written
-    assert "| recipe | 0.750 |  |  | 0.625 |  |  | 0.5, GPU |" in written
+    assert "| recipe | 0.500 |  |  |  | 0.500 |  |  |  | 3.0, 2 cores |" in written
+    assert "| recipe | 0.750 |  |  |  | 0.625 |  |  |  | 0.5, GPU |" in written
     assert (
-        "| no this | 0.250 | -0.250 (-0.375 to -0.125) | -0.2000 -0.3000 "
-        "| 0.625 | +0.125 (+0.000 to +0.250) | +0.1000 +0.1500 | 2.0, 2 cores |"
+        "| no this | 0.250 | -0.250 (-0.375 to -0.125) | 0.062 | -0.2000 -0.3000 "
+        "| 0.625 | +0.125 (+0.000 to +0.250) | 0.500 | +0.1000 +0.1500 | 2.0, 2 cores |"
     ) in written
     assert "7 of `same_class`, 5 of `unseen_class` validation pictures; means over seeds" in written
+    assert "corrected for the 2 comparisons of the table (Holm)" in written
 
 
 def test_the_best_of_each_search(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from functools import partial
@@ -121,7 +122,15 @@ def tree(tmp_path_factory: pytest.TempPathFactory, overrides: list[str]) -> Path
 
 def test_all_is_made_and_of_the_right_shape(tree: Path) -> None:
     questions = json.loads((tree / "reports/metrics.json").read_text())
-    assert set(questions) == {"same_class", "unseen_class", "same_picture"}
+    assert set(questions) == {"same_class", "classifiers", "unseen_class", "same_picture"}
+    first = questions["classifiers"]["pretrained"]["first_hit"]
+    assert first["micro"] == questions["same_class"]["pretrained"]["knn"]["precision@1"]["micro"]
+    assert set(questions["classifiers"]["both"]) == {"first_hit", "nearest_class_mean", "linear_probe"}
+    headline = json.loads((tree / "reports/headline.json").read_text())
+    assert (
+        headline["same_class"]["finetuned"]["knn_pca"]["mAP@R"]["macro"]
+        == (questions["same_class"]["finetuned"]["knn_pca"]["mAP@R"]["macro"])
+    )
     same_class = questions["same_class"]
     for question in (same_class, questions["unseen_class"]):
         assert set(question) == set(layout.ENCODERS)
@@ -155,6 +164,20 @@ def test_all_is_made_and_of_the_right_shape(tree: Path) -> None:
 
 def test_a_second_run_does_nothing(tree: Path) -> None:
     assert ran(dvc(tree, "repro")) == []
+
+
+def test_a_colleague_pulls_instead_of_training(tree: Path, tmp_path: Path) -> None:
+    """What git would hold is copied; the rest comes from a remote."""
+    remote, clone = tmp_path / "remote", tmp_path / "clone"
+    dvc(tree, "remote", "add", "--default", "--force", "team", str(remote))
+    dvc(tree, "push")
+    ignored = {f"{tree}/data", f"{tree}/models", f"{tree}/indexes", f"{tree}/.dvc/cache", f"{tree}/.dvc/tmp"}
+    shutil.copytree(
+        tree, clone, ignore=lambda folder, names: [name for name in names if f"{folder}/{name}" in ignored]
+    )
+    dvc(clone, "pull")
+    assert made(clone) == made(tree)
+    assert ran(dvc(clone, "repro")) == []
 
 
 def test_two_runs_from_nothing_give_the_same_bytes(tree: Path, tmp_path: Path, overrides: list[str]) -> None:

@@ -10,10 +10,13 @@ from scipy.stats import binomtest
 from ris.metrics.intervals import (
     Summary,
     exact_interval,
+    holm,
     recall_summary,
+    resampled_classes,
+    resampled_queries,
     retrieval_summary,
     summarise_all,
-    summarise_classes,
+    two_sided,
 )
 
 
@@ -116,7 +119,7 @@ def test_resampled_classes_agree_with_a_naive_bootstrap() -> None:
         drawn = [rng.choice(members[place], sizes[place]) for place in rng.integers(8, size=8)]
         micro.append(np.concatenate(drawn).mean())
         macro.append(np.mean([some.mean() for some in drawn]))
-    found = summarise_classes({"other": values * 2, "m": values}, labels, 4000, seed=0)["m"]
+    found = summarise_all({"other": values * 2, "m": values}, labels, 4000, 0, resampled_classes)["m"]
     assert found["micro"] == pytest.approx(values.mean(), abs=1e-6)
     assert found["macro"] == pytest.approx(np.mean([some.mean() for some in members]), abs=1e-6)
     np.testing.assert_allclose(found["micro_ci95"], np.quantile(micro, [0.025, 0.975]), atol=0.06)
@@ -128,12 +131,25 @@ def test_an_interval_over_classes_covers_new_classes_and_one_over_queries_does_n
     labels, covered = np.repeat(np.arange(40), 15), np.zeros(2)
     for seed in range(120):
         values = {"m": (rng.normal(0.5, 0.15, 40)[labels] + rng.normal(0, 0.2, len(labels)))}
-        for place, summarised in enumerate((summarise_classes, summarise_all)):
-            low, high = summarised(values, labels, 200, seed)["m"]["macro_ci95"]
+        for place, resampled in enumerate((resampled_classes, resampled_queries)):
+            low, high = summarise_all(values, labels, 200, seed, resampled)["m"]["macro_ci95"]
             covered[place] += low <= 0.5 <= high
     over_classes, over_queries = covered / 120
     assert over_classes > 0.87
     assert over_queries < 0.7
+
+
+def test_holm_against_a_case_by_hand() -> None:
+    """Four p-values, from the smallest on times 4, 3, 2 and 1, none below the one before it."""
+    assert holm(np.array([0.04, 0.01, 0.02, 0.9])) == pytest.approx([0.08, 0.04, 0.06, 0.9])
+    assert holm(np.array([0.01, 0.03, 0.031])) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm(np.array([0.5, 0.8])) == pytest.approx([1.0, 1.0])
+
+
+def test_a_p_value_counts_the_smaller_side_twice() -> None:
+    assert two_sided(np.array([0.1] * 97 + [-0.1] * 2)) == pytest.approx(2 * 3 / 100)
+    assert two_sided(np.full(999, -1.0)) == pytest.approx(0.002)
+    assert two_sided(np.zeros(9)) == 1.0
 
 
 def test_recall_summary_against_a_plain_bootstrap() -> None:

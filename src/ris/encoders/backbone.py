@@ -64,7 +64,7 @@ def stages(module: nn.Module) -> list[list[str]]:
     if hasattr(module, "group_matcher"):
         matcher = module.group_matcher(coarse=True)  # type: ignore[operator]
     else:
-        matcher = {"stem": r"^(conv1|bn1)\.", "blocks": r"^layer(\d+)"}
+        matcher = {"stem": r"^(?:conv1|bn1)\.", "blocks": r"^layer(\d+)"}
     grouped = group_parameters(module, matcher)
     names = [grouped[number] for number in sorted(grouped)]
     first = next((name for name, _ in module.named_parameters()), None)

@@ -40,7 +40,7 @@ from ris.lab.report.plots import differences, save
 from ris.lab.runner import compute_on
 from ris.lab.training import Judge, Labelled
 from ris.lab.unseen import held_out
-from ris.metrics.intervals import summarise_all
+from ris.metrics.intervals import holm, macro, resampled_classes, resampled_queries, two_sided
 from ris.metrics.judge import Question, judge
 from ris.metrics.retrieval import leave_one_out_map_at_r
 
@@ -53,6 +53,10 @@ RECIPE = "recipe"
 """The experiment that the others are compared with."""
 SEEDS = (0, 1)
 METRICS = ("precision@10", "mAP@R")
+RESAMPLES = 10_000
+"""Of the bootstrap: so many that a p-value can be small enough for as many comparisons as there are."""
+RESAMPLED = {"same_class": resampled_queries, "unseen_class": resampled_classes}
+"""What an interval is about: these very classes, or classes like these."""
 QUESTIONS = {"same_class": "Classes trained on", "unseen_class": "Classes never seen"}
 
 
@@ -193,8 +197,10 @@ def compared(results: Path) -> pd.DataFrame:
 
     Returns:
         A line an experiment, `device` and question: `n` queries, the macro average of each metric over all
-        seeds, how much more it is than the recipe's, with the 95 % interval of that difference over queries,
-        the difference under each seed, and the `minutes` of one training.
+        seeds, how much more it is than the recipe's, with the 95 % interval of that difference, the `p` of
+        none, corrected for all comparisons of the table (Holm), the difference under each seed, and the
+        `minutes` of one training. Intervals of classes never seen are for classes like them, the others for
+        these very classes: see `RESAMPLED`.
 
     Raises:
         RisError: a device has no results of the recipe, or none that an experiment can be compared with.
@@ -217,7 +223,11 @@ def compared(results: Path) -> pd.DataFrame:
                 lines.append(
                     {"experiment": name, "question": question, **_line(runs, found[RECIPE], question)}
                 )
-    return pd.DataFrame(lines)
+    table = pd.DataFrame(lines)
+    others = table["experiment"] != RECIPE
+    for metric in METRICS:
+        table.loc[others, f"{metric} p"] = holm(table.loc[others, f"{metric} p"].to_numpy()).round(6)
+    return table
 
 
 def drawn(table: pd.DataFrame) -> Figure:
@@ -246,22 +256,20 @@ def _line(by_seed: dict[str, Any], recipe_by_seed: dict[str, Any], question: str
     runs, recipe = (
         [some[seed] for seed in by_seed if seed in recipe_by_seed] for some in (by_seed, recipe_by_seed)
     )
-    labels = np.array(runs[0][question]["labels"])
+    labels, resampled = np.array(runs[0][question]["labels"]), RESAMPLED[question]
     line: dict[str, Any] = {"n": len(labels), "seeds": len(runs)}
     for metric in METRICS:
         ours, theirs = (np.array([run[question][metric] for run in some]) for some in (runs, recipe))
-        values = {"own": ours.mean(axis=0), "more": ours.mean(axis=0) - theirs.mean(axis=0)}
-        summaries = summarise_all(values, labels, n_resamples=1000, seed=0)
-        low, high = summaries["more"]["macro_ci95"]
-        paired = [
-            summarise_all({"more": one - other}, labels, n_resamples=1, seed=0)["more"]["macro"]
-            for one, other in zip(ours, theirs, strict=True)
-        ]
+        more = ours.mean(axis=0) - theirs.mean(axis=0)
+        differences = resampled(more[:, None], labels, RESAMPLES, 0)[1][:, 0]
+        low, high = np.quantile(differences, [0.025, 0.975]).round(6)
+        paired = [macro(one - other, labels) for one, other in zip(ours, theirs, strict=True)]
         line |= {
-            f"{metric} macro": summaries["own"]["macro"],
-            f"{metric} difference": summaries["more"]["macro"],
+            f"{metric} macro": macro(ours.mean(axis=0), labels),
+            f"{metric} difference": macro(more, labels),
             f"{metric} low": low,
             f"{metric} high": high,
+            f"{metric} p": two_sided(differences),
             f"{metric} by seed": " ".join(f"{value:+.4f}" for value in paired),
         }
     minutes = round(float(np.mean([run["minutes"] for run in runs])), 1)

@@ -339,6 +339,9 @@ class Params(Section):
     finetune: Finetune
     extract: Extract
     pca: Pca
+    index_recall: Share
+    """Of the exact nearest of a validation picture, the share that an approximate index must find: what it
+    searches with is the least that does, and at most what its own section says."""
     reranking: Reranking
     unseen: Unseen
     same_picture: SamePicture

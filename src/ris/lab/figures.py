@@ -14,7 +14,7 @@ from ris.artifacts import read_json, writing
 from ris.errors import RisError
 from ris.indexes.registry import exact_of
 from ris.lab import layout
-from ris.lab.config import Params, load
+from ris.lab.config import Params, Pca, load
 from ris.lab.report.plots import edit_name, encoder_name, index_name
 
 BLOCK = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- /figures -->)", re.DOTALL)
@@ -33,8 +33,8 @@ SETTINGS = {
     "whiten": "whiten",
 }
 """Of a projection, as the sweeps tell them."""
-SHOWN = (*layout.SHOWN_INDEXES, layout.RERANKED)
-"""Indexes of the README's tables; the report has all."""
+SHOWN = (*layout.INDEXES, layout.RERANKED)
+"""Indexes of the README's tables."""
 
 
 def blocks(reports: Path) -> dict[str, str]:
@@ -46,7 +46,8 @@ def blocks(reports: Path) -> dict[str, str]:
     metrics, latency = read_json(reports / "metrics.json"), read_json(reports / "latency.json")
     timings = {stage: read_json(reports / f"timings/{stage}.json") for stage in layout.STAGES}
     return {
-        "same_class": same_class(metrics["same_class"], latency),
+        "same_class": same_class(metrics["same_class"], latency, load(reports.parent / "params.yaml").pca)
+        + classifiers(metrics.get("classifiers", {})),
         "unseen_class": unseen_class(metrics.get("unseen_class", {})),
         "same_picture": same_picture(metrics.get("same_picture", {}), latency.get("same_picture", {})),
         "run": run(timings),
@@ -60,20 +61,47 @@ def blocks(reports: Path) -> dict[str, str]:
     }
 
 
-def same_class(found: Mapping[str, Any], latency: Mapping[str, Any]) -> str:
+def same_class(found: Mapping[str, Any], latency: Mapping[str, Any], pca: Pca) -> str:
     """The same kind, of classes trained on."""
     rows = []
     for encoder, of_encoder in found.items():
         for name in (name for name in SHOWN if name in of_encoder):
             timed = f"{latency['search'][name]['p50_ms']:.3f} ms" if encoder == "finetuned" else ""
-            rows.append([index_name(name), encoder_name(encoder), *_cells(of_encoder[name]), timed])
+            learnt = learnt_from(encoder, name, pca)
+            rows.append([index_name(name), encoder_name(encoder), learnt, *_cells(of_encoder[name]), timed])
     n = found["finetuned"][layout.SHOWN_INDEX]["mAP@R"]["n"]
     return _table(
-        [*HEADS, "one search, p50"],
+        [*HEADS[:2], "learnt from labels of", *HEADS[2:], "one search, p50"],
         rows,
         f"{n} queries; in brackets the 95 % interval of the macro average, by bootstrap over queries, "
         "stratified by class: it is about these very classes. Latency is on one thread, without embedding "
         f"the picture ({latency['embed']['p50_ms']:.1f} ms at the median with one network).",
+    )
+
+
+def learnt_from(encoder: str, index: str, pca: Pca) -> str:
+    """Whose labels an encoder, and the projection of an index, have learnt from."""
+    projected = index == layout.RERANKED or layout.INDEXES[index].projected
+    if encoder != "pretrained":
+        return "ImageNet, the gallery"
+    return "ImageNet, the gallery (projection)" if projected and pca.of(encoder).shrinkage < 1 else "ImageNet"
+
+
+def classifiers(found: Mapping[str, Any]) -> str:
+    """How often classifiers on the same vectors are right, beside the first hit of plain KNN."""
+    if not found:
+        return ""
+    names = {"first_hit": "KNN, first hit", "nearest_class_mean": "nearest class mean"}
+    rows = [
+        [names.get(name, name.replace("_", " ")), encoder_name(encoder), _cell(one)]
+        for encoder, of_encoder in found.items()
+        for name, one in of_encoder.items()
+    ]
+    return "\n" + _table(
+        ["answer", "encoder", "right micro / macro"],
+        rows,
+        "The same vectors and queries; classifiers learn from the labels of the whole gallery, and know no "
+        "class that is not in it.",
     )
 
 
@@ -212,7 +240,7 @@ def ablations(file: Path) -> str:
     of_question = [lines.set_index(key) for _, lines in table.groupby("question", sort=False)]
     heads = ["experiment"]
     for question in table["question"].unique():
-        heads += [f"mAP@R macro, `{question}`", "difference", "by seed"]
+        heads += [f"mAP@R macro, `{question}`", "difference", "p", "by seed"]
     rows = []
     for name, device in of_question[0].index:
         row = [name.replace("_", " ")]
@@ -221,15 +249,18 @@ def ablations(file: Path) -> str:
             row.append(f"{one['mAP@R macro']:.3f}")
             low, high = one["mAP@R low"], one["mAP@R high"]
             more = f"{one['mAP@R difference']:+.3f} ({low:+.3f} to {high:+.3f})"
-            row += [more, one["mAP@R by seed"]] if low or high else ["", ""]
+            p = f"{one['mAP@R p']:.3f}"
+            row += [more, p, one["mAP@R by seed"]] if low or high else ["", "", ""]
         rows.append([*row, f"{of_question[0].loc[(name, device), 'minutes']:.1f}, {device}"])
     queries = ", ".join(f"{lines['n'].iloc[0]} of `{lines['question'].iloc[0]}`" for lines in of_question)
     return _table(
         [*heads, "minutes"],
         rows,
         f"{queries} validation pictures; means over seeds, and the difference from the recipe on the same "
-        "device, with its 95 % interval by bootstrap over pictures, stratified by class; minutes of one "
-        "training.",
+        "device, with its 95 % interval: about these very classes (`same_class`, by bootstrap over pictures) "
+        "or about classes like these (`unseen_class`, over classes and pictures within them); p of no "
+        f"difference, corrected for the {len(table) - len(of_question) * len(table['device'].unique())} "
+        "comparisons of the table (Holm); minutes of one training.",
     )
 
 
@@ -311,10 +342,11 @@ def _table(heads: list[str], rows: list[list[str]], note: str) -> str:
 
 
 def _cells(summaries: Mapping[str, Any]) -> list[str]:
-    return [
-        f"{one['micro']:.3f} / {one['macro']:.3f} {_interval(one, 'macro')}"
-        for one in (summaries[metric] for metric in METRICS)
-    ]
+    return [_cell(summaries[metric]) for metric in METRICS]
+
+
+def _cell(one: Mapping[str, Any]) -> str:
+    return f"{one['micro']:.3f} / {one['macro']:.3f} {_interval(one, 'macro')}"
 
 
 def _recall(metrics: Mapping[str, Any], k: int) -> str:

@@ -115,10 +115,14 @@ def fit_projection(
     rows: Integers,
     classifier: Vectors | None,
 ) -> Projection:
-    """Fit to the vectors (N, D) of some rows and to their classes; see `Projection.fit`."""
+    """Fit to the vectors (N, D) of some rows and to their classes, with no more directions than they have.
+
+    See `Projection.fit`.
+    """
+    width = vectors.shape[1] + (0 if classifier is None else len(classifier))
     return Projection.fit(
         vectors[rows],
-        settings.n_components,
+        min(settings.n_components, len(rows), width),
         settings.whiten,
         normalise,
         catalog.labels[rows],

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from ris.artifacts import write_table
-from ris.indexes.registry import approximated
-from ris.lab import layout
+from ris.indexes.registry import approximated, exact_of
+from ris.lab import baselines, layout
 from ris.lab.config import Evaluate, Params
 from ris.lab.data.split import check_split
 from ris.lab.gallery import raw_vectors, read_gallery, searched
@@ -16,7 +16,7 @@ from ris.lab.inputs import Catalog, Integers
 from ris.lab.layout import Tree
 from ris.lab.report import tables
 from ris.lab.unseen import check_unseen, held_out, known_to_imagenet
-from ris.metrics.intervals import Summary, macro, summarise_classes
+from ris.metrics.intervals import Summary, macro, resampled_classes, summarise_all
 from ris.metrics.judge import Judged, Question, judge
 from ris.metrics.retrieval import Floats, capped_queries
 
@@ -24,7 +24,7 @@ SHOWN_ENCODER = "finetuned"
 
 
 class OverDraws(Summary):
-    """A metric over the queries of all draws; intervals are for classes like these: `summarise_classes`."""
+    """A metric over the queries of all draws; intervals are for classes like these: `resampled_classes`."""
 
     n_classes: int
     macro_by_draw: list[float]
@@ -55,6 +55,29 @@ def ask(params: Params, tree: Tree, catalog: Catalog) -> tuple[Question, dict[st
     question = Question.among(catalog.queries, catalog.gallery, catalog.labels, groups)
     judged = {encoder: judge_encoder(params, tree, catalog, question, encoder) for encoder in layout.ENCODERS}
     return question, judged
+
+
+def ask_classifiers(
+    params: Params, tree: Tree, catalog: Catalog, judged: dict[str, dict[str, Judged]]
+) -> dict[str, dict[str, Summary]]:
+    """Return how often classifiers on the same vectors are right, beside the first hit of the exact index.
+
+    Returns:
+        Encoder -> classifier -> averages of being right.
+    """
+    settings, found = params.evaluate, {}
+    parts = [catalog.rows(split) for split in ("train", "validation", "query")]
+    asked = catalog.labels[catalog.queries]
+    for encoder in layout.ENCODERS:
+        vectors = raw_vectors(params, tree, catalog, encoder)
+        labelled = (baselines.Labelled(vectors[rows], catalog.labels[rows]) for rows in parts)
+        first = judged[encoder][exact_of(projected=False)].nearest[:, 0]
+        right = {
+            "first_hit": (catalog.labels[catalog.gallery][first] == asked).astype(np.float64),
+            **baselines.answers(*labelled),
+        }
+        found[encoder] = summarise_all(right, asked, settings.bootstrap, params.seed)
+    return found
 
 
 def ask_unseen(
@@ -130,7 +153,7 @@ def averaged(
     }
     return {
         name: {**one, "n_classes": len(np.unique(classes)), "macro_by_draw": by_draw[name]}
-        for name, one in summarise_classes(values, classes, settings.bootstrap, seed).items()
+        for name, one in summarise_all(values, classes, settings.bootstrap, seed, resampled_classes).items()
     }
 
 

@@ -76,6 +76,8 @@ WORST_QUERIES = "reports/worst_queries.csv"
 CONFUSIONS = "reports/confusions.csv"
 NEIGHBOURS = "reports/neighbours"
 METRICS = "reports/metrics.json"
+HEADLINE = "reports/headline.json"
+"""The few of them by which runs are compared."""
 LATENCY = "reports/latency.json"
 REPORT = "reports/index.html"
 

@@ -137,7 +137,6 @@ def told(
         same_picture_store=read_json(tree.read(layout.SAME_PICTURE_STORE)),
         same_picture_cost=costs.get("same_picture", {}),
         proofs=_proofs(params, tree),
-        unseen_classes=params.unseen.classes,
         capped={name: one["capped_queries"] for name, one in summaries.items() if "capped_queries" in one},
         latency=costs,
         per_class=lists[layout.PER_CLASS],

@@ -128,9 +128,8 @@ def tune(
     """
     catalog = Catalog.read(tree)
     vectors = [checksum(tree.read(layout.features(part))) for part in layout.parts(settings.encoder)]
-    decisive = (settings.space, settings.encoder, _fixed(params, settings), catalog.sha256, vectors)
-    if layout.draw_unknown_to(settings.encoder) is not None:
-        decisive += (_known(params, catalog).tolist(),)
+    left_out = _known(params, catalog).tolist() if layout.draw_unknown_to(settings.encoder) else []
+    decisive = (settings.space, settings.encoder, _fixed(params, settings), catalog.sha256, vectors, left_out)
     identity = hashlib.sha256(repr(decisive).encode()).hexdigest()[:16]
     trials.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -1,7 +1,7 @@
 """From one value a query to micro and macro averages with their bootstrap intervals."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NotRequired, TypedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NotRequired, TypeAlias, TypedDict
 
 import numpy as np
 from scipy.stats import beta
@@ -22,49 +22,28 @@ class Summary(TypedDict):
     capped_queries: NotRequired[int]
 
 
-def summarise_all(
-    values: Mapping[str, Floats], labels: Integers, n_resamples: int, seed: int
-) -> dict[str, Summary]:
-    """Average several metrics over the same queries, with intervals from the same resamples.
+Resampled: TypeAlias = Callable[[Floats, Integers, int, int], tuple[Floats, Floats]]
+"""Values (q, m) of queries under m metrics, label codes (q,), how many resamples, and their seed, to the
+micro and macro averages of each resample, (n_resamples, m) each."""
 
-    The intervals are 95 % percentile intervals of a bootstrap over queries, stratified by class: every
-    resample draws from each class as many queries as it has (Efron & Tibshirani 1993, "An Introduction to
-    the Bootstrap", chapters 8 and 13). A class of n queries shows (n - 1)/n of its variance, so intervals
-    are slightly narrow where classes are small.
 
-    Args:
-        values: (q,) one value a query, under each metric's name.
-        labels: (q,) label codes.
-        n_resamples: bootstrap resamples.
-        seed: of the resampling.
+def resampled_queries(values: Floats, labels: Integers, n_resamples: int, seed: int) -> tuple[Floats, Floats]:
+    """Resample the queries of each class: what other queries of these very classes would have given.
 
-    Returns:
-        A summary under each metric's name, rounded to 6 decimals.
+    Every resample draws from each class as many queries as it has (Efron & Tibshirani 1993, "An Introduction
+    to the Bootstrap", chapters 8 and 13). A class of n queries shows (n - 1)/n of its variance, so intervals
+    are slightly narrow where classes are small. See `Resampled`.
     """
-    table = np.stack(list(values.values()), axis=1)
     _, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     # Class sizes are the same in every resample, so the macro average too is a sum with fixed weights.
     weights = np.stack([np.full(len(codes), 1 / len(codes)), 1 / (len(sizes) * sizes[codes])])
-    terms = weights[:, :, None] * table
-
+    terms = weights[:, :, None] * values
     generator = np.random.default_rng(seed)
-    resampled = np.zeros((2, n_resamples, table.shape[1]))
+    resampled = np.zeros((2, n_resamples, values.shape[1]))
     for code, size in enumerate(sizes):
         draws = generator.multinomial(size, np.full(size, 1 / size), size=n_resamples)
         resampled += draws @ terms[:, codes == code]
-
-    averages = terms.sum(axis=1).round(DECIMALS)
-    bounds = np.quantile(resampled, [0.025, 0.975], axis=1).round(DECIMALS)
-    return {
-        name: Summary(
-            micro=float(averages[0, column]),
-            micro_ci95=bounds[:, 0, column].tolist(),
-            macro=float(averages[1, column]),
-            macro_ci95=bounds[:, 1, column].tolist(),
-            n=len(codes),
-        )
-        for column, name in enumerate(values)
-    }
+    return resampled[0], resampled[1]
 
 
 def macro(values: Floats, labels: Integers) -> float:
@@ -77,15 +56,7 @@ def resampled_classes(values: Floats, labels: Integers, n_resamples: int, seed: 
     """Resample classes, and within each drawn class its queries: what other classes would have given.
 
     A two-stage bootstrap (Davison & Hinkley 1997, "Bootstrap Methods and their Application", section 3.8).
-
-    Args:
-        values: (q, m) values of each query under m metrics.
-        labels: (q,) label codes.
-        n_resamples: bootstrap resamples.
-        seed: of the resampling.
-
-    Returns:
-        Micro and macro averages of each resample, (n_resamples, m) each.
+    See `Resampled`.
     """
     _, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     generator = np.random.default_rng(seed)
@@ -98,32 +69,58 @@ def resampled_classes(values: Floats, labels: Integers, n_resamples: int, seed: 
     return total / (drawn @ sizes)[:, None], means / len(sizes)
 
 
-def summarise_classes(
-    values: Mapping[str, Floats], labels: Integers, n_resamples: int, seed: int
+def summarise_all(
+    values: Mapping[str, Floats],
+    labels: Integers,
+    n_resamples: int,
+    seed: int,
+    resampled: Resampled = resampled_queries,
 ) -> dict[str, Summary]:
-    """Average several metrics, with 95 % intervals for classes like these, not for these alone.
+    """Average several metrics over the same queries, with 95 % percentile intervals from the same resamples.
 
-    As `summarise_all`, but every resample draws classes, and queries within them: see `resampled_classes`.
+    Args:
+        values: (q,) one value a query, under each metric's name.
+        labels: (q,) label codes.
+        n_resamples: bootstrap resamples.
+        seed: of the resampling.
+        resampled: what is drawn, and so what the interval is about: `resampled_queries`, these very classes,
+            or `resampled_classes`, classes like these.
+
+    Returns:
+        A summary under each metric's name, rounded to 6 decimals.
     """
-    names = list(values)
-    table = np.stack([values[name] for name in names], axis=1)
-    bounds = [
-        np.quantile(resampled, [0.025, 0.975], axis=0).round(DECIMALS)
-        for resampled in resampled_classes(table, labels, n_resamples, seed)
-    ]
-    classes, codes = np.unique(labels, return_inverse=True)
-    by_class = np.stack([table[codes == code].mean(axis=0) for code in range(len(classes))])
-    micro, macro = table.mean(axis=0).round(DECIMALS), by_class.mean(axis=0).round(DECIMALS)
+    table = np.stack(list(values.values()), axis=1)
+    drawn = resampled(table, labels, n_resamples, seed)
+    bounds = np.quantile(drawn, [0.025, 0.975], axis=1).round(DECIMALS)
     return {
         name: Summary(
-            micro=float(micro[column]),
-            micro_ci95=bounds[0][:, column].tolist(),
-            macro=float(macro[column]),
-            macro_ci95=bounds[1][:, column].tolist(),
-            n=len(codes),
+            micro=round(float(table[:, column].mean()), DECIMALS),
+            micro_ci95=bounds[:, 0, column].tolist(),
+            macro=macro(table[:, column], labels),
+            macro_ci95=bounds[:, 1, column].tolist(),
+            n=len(table),
         )
-        for column, name in enumerate(names)
+        for column, name in enumerate(values)
     }
+
+
+def two_sided(differences: Floats) -> float:
+    """Return the p-value of "no difference" from resampled differences (n,).
+
+    Twice the smaller share on one side of 0, the data themselves counted as one resample (Davison & Hinkley
+    1997, section 4.2).
+    """
+    smaller = min(np.count_nonzero(differences <= 0), np.count_nonzero(differences >= 0))
+    return float(min(1.0, 2 * (smaller + 1) / (len(differences) + 1)))
+
+
+def holm(p_values: Floats) -> Floats:
+    """Correct p-values (n,) for their number: Holm 1979, "A simple sequentially rejective multiple test"."""
+    order = np.argsort(p_values, kind="stable")
+    steps = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1))
+    corrected = np.empty(len(p_values))
+    corrected[order] = np.minimum(steps, 1.0)
+    return corrected
 
 
 def retrieval_summary(

@@ -153,5 +153,12 @@ def test_one_stray_near_copy_ties_no_classes() -> None:
 def test_two_classes_must_be_left() -> None:
     labels = named([20] * 5)
     assert len(hold_out(labels, np.arange(100), 3, draw=0, seed=0)) == 3
-    with pytest.raises(RisError, match=r"`unseen.classes` is 4, but of 5 classes"):
-        hold_out(labels, np.arange(100), 4, draw=0, seed=0)
+    with pytest.raises(RisError, match=r"Of 2 classes with different pictures none can be held out"):
+        hold_out(labels[:40], np.arange(40), 1, draw=0, seed=0)
+
+
+@pytest.mark.parametrize("wanted", [7, 21])
+def test_of_few_classes_half_are_held_out(wanted: int) -> None:
+    labels, groups = named([25] * 8), np.arange(200)
+    draws = [hold_out(labels, groups, wanted, draw, seed=0) for draw in range(2)]
+    assert sorted(draws[0] + draws[1]) == sorted(set(labels))

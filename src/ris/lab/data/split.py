@@ -61,7 +61,7 @@ def hold_out(labels: Sequence[str], groups: npt.NDArray[Any], count: int, draw: 
     Draws take a class again only once their stratum is used up, so the first few have none in common: what
     is chosen by one of them is chosen without a look at the others. Classes that show the same photographs
     come together: where a tenth of the smaller one's pictures have a near-copy in the other. So one class
-    fewer or more than `count` may be drawn.
+    fewer or more than `count` may be drawn; half of the classes where so many would leave fewer than two.
 
     Args:
         labels: class of each picture, (N,).
@@ -74,7 +74,7 @@ def hold_out(labels: Sequence[str], groups: npt.NDArray[Any], count: int, draw: 
         The names, sorted.
 
     Raises:
-        RisError: fewer than two classes would be left to train on.
+        RisError: there are fewer than three classes.
     """
     classes, label_ids, sizes = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)
     group_ids = np.unique(groups, return_inverse=True)[1]
@@ -82,11 +82,13 @@ def hold_out(labels: Sequence[str], groups: npt.NDArray[Any], count: int, draw: 
     shared = (member.T.astype(int) @ member.astype(int)).toarray()
     linked = shared >= TWIN_SHARE * np.minimum.outer(sizes, sizes)
     n_units, unit_of = sparse.csgraph.connected_components(linked, directed=False)
-    if count > n_units - 2:
+    if n_units < 3:
         raise RisError(
-            f"`unseen.classes` is {count}, but of {n_units} classes with different pictures at least two "
-            "must be left to train on; lower it, or set `unseen.draws=[]`."
+            f"Of {n_units} classes with different pictures none can be held out, for two must be left to "
+            "train on; set `unseen.draws=[]`."
         )
+    if count > n_units - 2:
+        count = n_units // 2
     rng = np.random.default_rng(seed)
     members = np.bincount(unit_of)
     by_size = np.argsort(np.bincount(unit_of, weights=sizes) / members, kind="stable")

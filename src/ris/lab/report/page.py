@@ -85,8 +85,6 @@ class Context:
     """Encoder, index, metric, then `micro`, `macro`, their `_ci95` and `n`, as in metrics.json."""
     unseen_class: Mapping[str, Any]
     """The same over classes that the encoder was not trained on, with `macro_by_draw`; or empty."""
-    unseen_classes: int
-    """How many classes each draw holds out."""
     same_picture: Mapping[str, Any]
     """Encoder, index or way of searching, metric, then `mean`, `mean_ci95`, `per_edit` and `n`, as in
     metrics.json; with a calibrated answer also `recall_at_fpr...`. Or empty."""

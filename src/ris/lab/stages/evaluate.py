@@ -5,10 +5,12 @@ from typing import Any
 from ris.artifacts import read_json, write_json, write_table, writing
 from ris.lab import layout
 from ris.lab.config import Params
+from ris.lab.headline import headline
 from ris.lab.inputs import Catalog
 from ris.lab.judging import (
     SHOWN_ENCODER,
     ask,
+    ask_classifiers,
     ask_unseen,
     summaries,
     write_lists,
@@ -29,11 +31,13 @@ def evaluate(params: Params, tree: Tree) -> None:
     unseen = ask_unseen(params, tree, catalog)
     same_picture = read_json(tree.read(layout.SAME_PICTURE))
     questions: dict[str, Any] = {"same_class": metrics}
+    questions |= {"classifiers": ask_classifiers(params, tree, catalog, judged)}
     questions |= {"unseen_class": unseen} if unseen else {}
     questions |= {"same_picture": same_picture} if same_picture else {}
     in_store = read_json(tree.read(layout.SAME_PICTURE_STORE))
     asked_store = {"same_picture": {**same_picture, "store": in_store}} if in_store else {}
     write_json(tree.write(layout.METRICS), questions | asked_store)
+    write_json(tree.write(layout.HEADLINE), headline(questions))
     lists = write_lists(params, tree, catalog, question, judged)
 
     costs = measure_costs(params, tree, catalog)

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from ris.artifacts import checksum, write_table, writing
-from ris.encoders.encoder import Encoder, has_bf16
+from ris.encoders.encoder import Encoder
+from ris.encoders.pytorch import has_bf16
 from ris.lab import layout, training
 from ris.lab.config import Params
 from ris.lab.inputs import Catalog, Integers
@@ -31,7 +32,11 @@ def finetune(params: Params, tree: Tree) -> dict[str, Any]:
     """Write the fine-tuned encoder, its learning curves, and the encoders of the draws."""
     catalog = Catalog.read(tree)
     pretrained = tree.read(layout.PRETRAINED)
-    known = [held_out(params, catalog, draw).known(catalog.gallery) for draw in params.unseen.draws]
+    held = [held_out(params, catalog, draw) for draw in params.unseen.draws]
+    if any(len(one.classes) < params.unseen.classes for one in held):
+        counts, total = ", ".join(str(len(one.classes)) for one in held), len(catalog.classes)
+        print(f"`unseen.classes` is {params.unseen.classes}; of {total} classes {counts} are held out.")
+    known = [one.known(catalog.gallery) for one in held]
     unfinished = UNFINISHED / _identity(params, catalog, pretrained)
     # Nothing is written before the last training: of several processes, only the first comes this far.
     fitted, *without = [

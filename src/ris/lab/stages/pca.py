@@ -22,6 +22,8 @@ def pca(params: Params, tree: Tree) -> None:
         settings = params.pca.of(encoder)
         classifier = read_classifier(settings, tree, encoder)
         projection = fit_projection(settings, params.pca.normalise, vectors, catalog, rows, classifier)
+        if (kept := len(projection.components)) < settings.n_components:
+            print(f"{encoder}: {settings.n_components} components wanted, {kept} kept: there are no more.")
         projection.save(tree.write(layout.projection(encoder)))
         projected = tree.write(layout.features(encoder, projected=True))
         write_features(projected, projection.apply(vectors), catalog.sha256)
