@@ -39,7 +39,9 @@ from ris.serve import Settings, create_app
 NEW = ("hnsw", "hnsw_pca")
 CLASSES, PICTURES = 6, 40
 SMALL = (
+    "experiment=resnet50",
     "pca.n_components=6",
+    "pca.pretrained.n_components=6",
     "index_annoy.n_trees=3",
     "evaluate.k=[1,5]",
     "evaluate.latency_k=5",
@@ -75,14 +77,18 @@ def check_stages(params: Params, tree: Tree) -> None:
         vectors = read_space(params, tree, catalog, "finetuned", kind.projected)
         opened = read_index(tree, catalog, kind, "finetuned", vectors.shape[1])
         assert opened.kind == "hnsw"
-        assert dict(opened.parameters) == {"n_links": 16, "ef": 50, "seed": params.seed}
+        kept = {name: value for name, value in opened.parameters.items() if name != "ef"}
+        assert kept == {"n_links": 16, "seed": params.index_seed}
+        assert 1 <= opened.parameters["ef"] <= 50  # the least that finds `index_recall`
         found = opened.search(vectors[catalog.queries], 5)[1]
         exact = ExactIndex(vectors[catalog.gallery]).search(vectors[catalog.queries], 5)[1]
-        assert (found == exact).mean() > 0.95
+        assert (
+            np.mean([len(set(one) & set(other)) / 5 for one, other in zip(found, exact, strict=True)]) > 0.8
+        )
     judged = summaries(ask(params, tree, catalog)[1])
     for encoder in layout.ENCODERS:
         for name in NEW:
-            assert judged[encoder][name]["ann_recall@5"]["micro"] > 0.95
+            assert judged[encoder][name]["ann_recall@5"]["micro"] > 0.8
             same = judged[encoder][REGISTRY[name].approximates or ""]["mAP@R"]["macro"]
             assert abs(judged[encoder][name]["mAP@R"]["macro"] - same) < 0.05
     costs = measure_searches(params, tree, catalog)
@@ -107,7 +113,7 @@ def check_sweep(root: Path) -> None:
     for number, ef in enumerate((20, 30)):
         job = folder / str(number)
         manifest = read_json(job / layout.index("hnsw_pca", "finetuned") / "index.json")
-        assert (manifest["parameters"]["ef"], manifest["dimension"]) == (ef, 4)
+        assert (manifest["parameters"]["ef"] <= ef, manifest["dimension"]) == (True, 4)
         assert "ann_recall@5" in read_json(job / layout.METRICS)["same_class"]["finetuned"]["hnsw_pca"]
         assert read_json(job / layout.LATENCY)["search"]["hnsw_pca"]["p50_ms"] > 0
 
