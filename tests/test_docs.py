@@ -57,7 +57,7 @@ NOT_RUN: dict[str, list[str]] = {
     "docs/how-to/assistant.md": ["pip install 'ris[mcp]'"],
     "docs/how-to/calibrate.md": [
         "ris calibrate photos.ris --judged pairs.csv --sheet pairs.html",
-        "ris calibrate photos.ris --rate 0.001 --strangers 2000",
+        "ris calibrate photos.ris --rate 0.001 --strangers 6000",
     ],
     "docs/how-to/encoder.md": [
         "pip install 'ris[backbones]'",

@@ -374,7 +374,7 @@ class SearchEngine:
         rate: float = 0.01,
         *,
         pictures: int = 24,
-        strangers: int = 300,
+        strangers: int = 600,
         edits: Iterable[str] = tuple(EDITS),
         verdicts: Verdicts | None = None,
         seed: int = 0,

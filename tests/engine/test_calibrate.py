@@ -1,5 +1,6 @@
 """A store's own threshold: chosen over its pictures, counted by pictures, and kept."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from PIL import Image
 
 from ris.engine import BadQueryError, SearchEngine
 from ris.errors import RisError
+from ris.gallery.calibrating import most_above, pictures_needed
 
 Draw = Callable[..., Image.Image]
 EDITS = ("crop50", "jpeg10", "collage")
@@ -36,21 +38,35 @@ def test_a_threshold_is_chosen_kept_and_used(store: Path) -> None:
         before = engine.info()
         assert before.threshold == 5.0
         assert before.threshold_over == "the package's, chosen over 0 queries with strangers"
-        found = engine.calibrate(0.1, pictures=4, strangers=40, edits=EDITS)
+        found = engine.calibrate(0.25, pictures=4, strangers=40, edits=EDITS)
         assert found.threshold is not None
-        assert found.thresholds[0.1] == found.threshold
+        assert found.thresholds[0.25] == found.threshold
         assert (found.thresholds[0.01], found.thresholds[0.001]) == (None, None)
         assert (found.chosen_on, found.reported_on) == (13, 12)  # of 25 pictures, asked twice each
         assert found.claimed <= 3
         assert set(found.recall) == set(EDITS)
         assert found.recall["jpeg10"] == 1.0
         info = engine.info()
-        assert (info.threshold, info.false_positive_rate) == (found.threshold, 0.1)
+        assert (info.threshold, info.false_positive_rate) == (found.threshold, 0.25)
         assert info.threshold_over == "this store's, chosen over 13 of its pictures when it had 25"
         assert info.generation == before.generation + 1
     with SearchEngine.open(store) as again:
         assert again.info().threshold == found.threshold
-        assert again.find(again.folder / "03.png").false_positive_rate == 0.1
+        assert again.find(again.folder / "03.png").false_positive_rate == 0.25
+
+
+@pytest.mark.parametrize("rate", [0.25, 0.05, 0.01])
+def test_a_rate_is_told_with_confidence_by_counting_every_outcome(rate: float) -> None:
+    """However many may lie above, so few would by chance alone in at most one of twenty worse stores."""
+    needed = pictures_needed(rate)
+    assert (most_above(rate, needed - 1), most_above(rate, needed)) == (-1, 0)
+    assert abs(needed - 3 / rate) < 5
+    for strangers in (needed, 2 * needed, 700):
+        chances = [
+            math.comb(strangers, above) * rate**above * (1 - rate) ** (strangers - above)
+            for above in range(most_above(rate, strangers) + 2)
+        ]
+        assert sum(chances[:-1]) <= 0.05 < sum(chances)
 
 
 def test_the_same_seed_chooses_the_same(store: Path) -> None:

@@ -1,5 +1,6 @@
 """What is asked of a store that is built for it, and how the answers are counted."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,6 +30,8 @@ def figures(photographs: list[Path], tmp_path_factory: pytest.TempPathFactory) -
     inside, outside = photographs[:6], photographs[6:]
     questions = StoreQuestions(inside, outside, names, families, 2, 50, 0, threads=1)
     assert questions.asked_families == ["plain", "frames"]  # for polaroids there are too few photographs
+    few = dataclasses.replace(questions, outside=outside[:4])
+    assert few.asked_families == ["plain"]
     return ask_store(questions, tmp_path_factory.mktemp("scratch"))
 
 

@@ -28,7 +28,7 @@ def calibrate(
         float, typer.Option(help="Share of strangers that may wrongly be said to be here.")
     ] = 0.01,
     pictures: Annotated[int, typer.Option(min=1, help="Pictures asked for after each edit.")] = 24,
-    strangers: Annotated[int, typer.Option(min=1, help="Pictures asked of the rest, at most.")] = 300,
+    strangers: Annotated[int, typer.Option(min=1, help="Pictures asked of the rest, at most.")] = 600,
     edits: Annotated[
         list[str] | None, typer.Option("--edit", help="An edit; all without it.", show_default=False)
     ] = None,
@@ -63,10 +63,11 @@ def calibrate(
 
       ris calibrate photos.ris
       ris calibrate photos.ris --judged pairs.csv --sheet pairs.html
-      ris calibrate photos.ris --rate 0.001 --strangers 3000 --edit crop25 --edit jpeg10
+      ris calibrate photos.ris --rate 0.001 --strangers 6000 --edit crop25 --edit jpeg10
     """
     from ris.copies.edits import EDITS
     from ris.engine import SearchEngine
+    from ris.gallery.calibrating import pictures_needed
 
     verdicts = _read(judged) if judged and judged.is_file() else {}
     with bars() as progress, SearchEngine.open(store, threads=threads) as engine:
@@ -89,8 +90,8 @@ def calibrate(
         _tell(found)
     if found.threshold is None:
         raise RisError(
-            f"{rate:.2%} cannot be told from {count(found.chosen_on, 'different picture')}, as one of them "
-            f"is more; it takes {round(2 / rate):,}, half of which choose. The threshold stays as it was."
+            f"{rate:.2%} cannot be told from {count(found.chosen_on, 'different picture')}: it takes "
+            f"{pictures_needed(rate):,}, and as many others to report on. The threshold stays as it was."
         )
 
 

@@ -1,5 +1,6 @@
 """A threshold for a collection: its pictures are asked for after edits, and of the rest as strangers."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -9,13 +10,13 @@ from typing import TypeAlias
 
 import numpy as np
 from PIL import Image
+from scipy.stats import binom
 
 from ris.copies import edits
 from ris.copies.calibration import (
     Answers,
     Booleans,
-    can_tell,
-    choose_threshold,
+    Scores,
     different,
     halves,
 )
@@ -35,6 +36,8 @@ Verdicts: TypeAlias = Mapping[tuple[str, str], bool]
 
 RATES = (0.05, 0.01, 0.001)
 """Stated rates whose thresholds are told beside the one that is kept."""
+DOUBT = 0.05
+"""Chance that a threshold keeps the rate on the half that chooses and not in truth, at most."""
 SHOWN = 24
 """Pairs of strangers with the highest scores that are shown, at most."""
 
@@ -124,7 +127,7 @@ def calibrate_collection(
 
     A picture is a stranger where it and the copies of it that are proven, or that a person says there are,
     do not count; it is asked as it is and after one edit. Where the strangers are too few different pictures
-    for the rate, see `ris.copies.calibration.can_tell`, no threshold is chosen.
+    for the rate, see `most_above`, no threshold is chosen.
     """
     of_contents = np.unique(collection.contents, return_index=True)[1]
     drawn = np.random.default_rng(plan.seed).permutation(of_contents)[: plan.strangers].tolist()
@@ -155,9 +158,13 @@ def _alone(collection: Collection, plan: Plan, position: int) -> _Alone:
         rows = {hit.row for hit in new}
         places = [place for place, one in enumerate(collection.pictures) if one.row in rows]
         without = np.union1d(without, places)
-    name = plan.edits[position % len(plan.edits)]
-    edited = _find_edited(collection, plan, name, position, without)
-    asked = [_Asked(position, UNEDITED, _same(hits)), _Asked(position, name, _same(edited.hits))]
+    asked = [_Asked(position, UNEDITED, _same(hits))]
+    # By no edit that shows other pictures, whose copies would be rightly found.
+    names = [name for name in plan.edits if not edits.EDITS[name].others]
+    if names:
+        name = names[position % len(names)]
+        edited = _find_edited(collection, plan, name, position, without)
+        asked.append(_Asked(position, name, _same(edited.hits)))
     return _Alone(copies, without, asked)
 
 
@@ -212,9 +219,9 @@ def _calibrated(
     )
     first = halves(answers, plan.seed)
     chosen = answers[first]
-    chosen_on = different(chosen.groups[~chosen.present])
+    highest = _highest(chosen[~chosen.present])
     told = {
-        rate: choose_threshold(chosen, rate) if can_tell(rate, chosen_on) else None
+        rate: float(highest[most]) if (most := most_above(rate, len(highest))) >= 0 else None
         for rate in sorted({*RATES, plan.rate}, reverse=True)
     }
     threshold = told[plan.rate]
@@ -228,7 +235,7 @@ def _calibrated(
         thresholds=told,
         pictures=len({asked.position for asked, _ in found}),
         recall={name: _share(right, present & (names == name)) for name in plan.edits},
-        chosen_on=chosen_on,
+        chosen_on=len(highest),
         reported_on=reported,
         claimed=claimed,
         claimed_ci95=exact_interval(claimed, reported) if reported else None,
@@ -238,6 +245,30 @@ def _calibrated(
             [_Asked(place, UNEDITED, hit) for place, one in alone.items() for hit in one.copies],
         ),
     )
+
+
+def most_above(rate: float, strangers: int) -> int:
+    """Return how many of so many pictures may score above a threshold that keeps a rate; -1 if too few.
+
+    With 95 % confidence, whatever the scores' distribution: the most by which the upper end of the exact
+    interval of their share is no more than the rate (Clopper & Pearson 1934; Wilks 1941, "Determination of
+    sample sizes for setting tolerance limits"). It takes `log(0.05) / log(1 - rate)` pictures: some 3 / rate.
+    """
+    below = int(binom.ppf(DOUBT, strangers, rate))
+    return below if binom.cdf(below, strangers, rate) <= DOUBT else below - 1
+
+
+def pictures_needed(rate: float) -> int:
+    """Return the fewest different pictures that can tell a rate, see `most_above`."""
+    return math.ceil(math.log(DOUBT) / math.log1p(-rate))
+
+
+def _highest(strangers: Answers) -> Scores:
+    """Return the highest score (p,) of each different picture, the highest first."""
+    kinds, codes = np.unique(strangers.groups, return_inverse=True)
+    highest = np.full(len(kinds), -np.inf)
+    np.maximum.at(highest, codes, strangers.scores)
+    return -np.sort(-highest)
 
 
 def _claimed(strangers: Answers, threshold: float) -> tuple[int, int]:

@@ -58,7 +58,7 @@ class StoreQuestions:
     @property
     def asked_families(self) -> list[str]:
         """The families, without those for which there are too few photographs outside the store."""
-        left = len(self.outside) - FILLERS
+        left = max(0, len(self.outside) - FILLERS)
         kept = []
         for name in self.families:
             wanted = 2 * self.instances + 1 if name in PHOTOGRAPHIC else 0
