@@ -7,10 +7,12 @@ from ris.artifacts import write_json
 from ris.errors import RisError
 from ris.lab.config import load
 from ris.lab.figures import (
+    PAGES,
     ablations,
     benchmarks,
     blocks,
     classifiers,
+    headline,
     learnt_from,
     near_copies,
     run,
@@ -30,10 +32,28 @@ FOUND = {"knn_pca": dict.fromkeys(("precision@1", "precision@10", "mAP@R"), SCOR
 
 
 def test_the_readme_says_what_the_reports_say() -> None:
-    readme = (PROJECT / "README.md").read_text()
+    pages = [(PROJECT / page).read_text() for page in PAGES]
     figures = blocks(PROJECT / "reports")
-    assert with_figures(readme, figures) == readme, "run `python -m ris.lab.figures`"
-    assert all(f"<!-- figures: {name} -->" in readme for name in figures)
+    for page in pages:
+        assert with_figures(page, figures) == page, "run `python -m ris.lab.figures`"
+    assert all(f"<!-- figures: {name} -->" in "".join(pages) for name in figures)
+
+
+def test_three_figures_a_question() -> None:
+    told = {"mean": 0.5, "mean_ci95": [0.25, 0.75]}
+    calibrated = {**told, "false_positive_rate": 0.0, "false_positive_rate_ci95": [0.0, 0.125]}
+    apart = {**SCORE, "macro_new_to_imagenet": 0.75, "macro_new_to_imagenet_ci95": [0.625, 0.875]}
+    unseen = dict.fromkeys(("precision@1", "precision@10", "mAP@R"), apart)
+    written = headline(
+        {
+            "same_class": {"finetuned": FOUND},
+            "unseen_class": {"pretrained": {"knn_pca": unseen}},
+            "same_picture": {"pretrained": {"verified": {"recall@1": told, "recall_at_fpr01": calibrated}}},
+        }
+    )
+    assert "precision@1 0.250 (0.125 to 0.375)" in written
+    assert "classes new to ImageNet | precision@1 0.750 (0.625 to 0.875)" in written
+    assert '"here", where it is not 0.000 (0.000 to 0.125)' in written
 
 
 def test_the_same_kind() -> None:

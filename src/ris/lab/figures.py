@@ -1,4 +1,4 @@
-"""The figures in README.md, written there from reports/: `python -m ris.lab.figures`.
+"""The figures in README.md and reports/README.md, written there from reports/: `python -m ris.lab.figures`.
 
 What stands between `<!-- figures: NAME -->` and `<!-- /figures -->` is that block of figures.
 """
@@ -18,6 +18,7 @@ from ris.lab.config import Params, Pca, load
 from ris.lab.report.plots import edit_name, encoder_name, index_name
 
 BLOCK = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- /figures -->)", re.DOTALL)
+PAGES = ("README.md", "reports/README.md")
 METRICS = ("precision@1", "precision@10", "mAP@R")
 HEADS = ["index", "encoder", *(f"{metric} micro / macro" for metric in METRICS)]
 QUESTIONS = ("same_class", "unseen_class")
@@ -46,6 +47,7 @@ def blocks(reports: Path) -> dict[str, str]:
     metrics, latency = read_json(reports / "metrics.json"), read_json(reports / "latency.json")
     timings = {stage: read_json(reports / f"timings/{stage}.json") for stage in layout.STAGES}
     return {
+        "headline": headline(metrics),
         "same_class": same_class(metrics["same_class"], latency, load(reports.parent / "params.yaml").pca)
         + classifiers(metrics.get("classifiers", {})),
         "unseen_class": unseen_class(metrics.get("unseen_class", {})),
@@ -59,6 +61,36 @@ def blocks(reports: Path) -> dict[str, str]:
         "store": store(reports / "store.json"),
         "benchmarks": benchmarks(reports / "benchmarks.json"),
     }
+
+
+def headline(metrics: Mapping[str, Any]) -> str:
+    """Three figures for each question."""
+    seen = metrics["same_class"]["finetuned"]["knn_pca"]
+    rows = [_headline("Is it the same kind?", "fine-tuned network, KNN with PCA", seen, "macro")]
+    unseen = metrics.get("unseen_class", {}).get("pretrained", {}).get("knn_pca")
+    if unseen:
+        apart = "macro_new_to_imagenet" in unseen["mAP@R"]
+        question = "The same kind, of a class never trained on?"
+        by = "pre-trained network, KNN with PCA" + (", classes new to ImageNet" if apart else "")
+        rows.append(_headline(question, by, unseen, "macro_new_to_imagenet" if apart else "macro"))
+    proven = metrics.get("same_picture", {}).get("pretrained", {}).get("verified", {})
+    told = next((one for metric, one in proven.items() if metric.startswith("recall_at_fpr")), None)
+    if told:
+        figures = [
+            f"found first {proven['recall@1']['mean']:.3f} {_interval(proven['recall@1'], 'mean')}",
+            f'"here", where it is {_rate(told, "mean")}',
+            f'"here", where it is not {_rate(told, "false_positive_rate")}',
+        ]
+        rows.append(["Where is this very picture, or is it not here?", "fifteen edits, verified", *figures])
+    note = "Macro averages, on Caltech 101; in brackets the 95 % interval."
+    return _table(["question", "by", "", "", ""], rows, note)
+
+
+def _headline(question: str, by: str, found: Mapping[str, Any], average: str) -> list[str]:
+    figures = [
+        f"{metric} {found[metric][average]:.3f} {_interval(found[metric], average)}" for metric in METRICS
+    ]
+    return [question, by, *figures]
 
 
 def same_class(found: Mapping[str, Any], latency: Mapping[str, Any], pca: Pca) -> str:
@@ -360,7 +392,7 @@ def _interval(summary: Mapping[str, Any], name: str) -> str:
 
 
 def with_figures(readme: str, figures: Mapping[str, str]) -> str:
-    """Return a README with what stands between its markers replaced.
+    """Return a page with what stands between its markers replaced.
 
     Raises:
         RisError: there are no markers, or there is no such block.
@@ -368,18 +400,19 @@ def with_figures(readme: str, figures: Mapping[str, str]) -> str:
     named = [name for _, name, _ in BLOCK.findall(readme)]
     if not named or not set(named) <= set(figures):
         raise RisError(
-            f"README.md has the blocks of figures {named}; it needs `<!-- figures: NAME -->` with names of "
+            f"The page has the blocks of figures {named}; it needs `<!-- figures: NAME -->` with names of "
             f"{', '.join(figures)}."
         )
     return BLOCK.sub(lambda found: f"{found[1]}\n{figures[found[2]]}\n{found[3]}", readme)
 
 
 def main() -> None:
-    """Write the figures of ./reports into ./README.md."""
-    readme = Path("README.md")
-    text = with_figures(readme.read_text(), blocks(Path("reports")))
-    with writing(readme) as fresh:
-        fresh.write_text(text)
+    """Write the figures of ./reports into the pages that show them."""
+    figures = blocks(Path("reports"))
+    for page in map(Path, PAGES):
+        text = with_figures(page.read_text(), figures)
+        with writing(page) as fresh:
+            fresh.write_text(text)
 
 
 if __name__ == "__main__":
