@@ -127,6 +127,16 @@ class RowSearch(SearchOptions):
     row: Row
 
 
+class SyncOptions(BaseModel):
+    """How to follow the folder."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    allow_removals: bool = Field(
+        False, description="Also where more than half of the pictures are gone, which is refused without it."
+    )
+
+
 class PictureOut(BaseModel):
     """A picture of the store."""
 

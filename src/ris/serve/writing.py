@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from ris.artifacts import writing
 from ris.serve.problems import responses
 from ris.serve.reading import RowInPath
-from ris.serve.schemas import Added, Changed, PictureOut
+from ris.serve.schemas import Added, Changed, PictureOut, SyncOptions
 from ris.serve.service import Service
 
 MAX_NAME = 255
@@ -36,11 +36,6 @@ FolderName = Annotated[
         pattern=r"^([^\s./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*)?$",
         description="Name of the folder, directly in the store's folder, that it is put into: its label.",
     ),
-]
-
-AllowRemovals = Annotated[
-    bool,
-    Query(description="Also where more than half of the pictures are gone, which is refused without it."),
 ]
 
 
@@ -107,8 +102,8 @@ def router(service: Service) -> APIRouter:
         return Changed.of(await service.writes.run(lambda: engine.remove([path])))
 
     @routes.post("/sync", summary="Follow the folder")
-    async def sync(allow_removals: AllowRemovals = False) -> Changed:
+    async def sync(options: Annotated[SyncOptions, Query()]) -> Changed:
         """Bring the store to what its folder holds now."""
-        return Changed.of(await service.writes.run(lambda: engine.sync(allow_removals=allow_removals)))
+        return Changed.of(await service.writes.run(lambda: engine.sync(**options.model_dump())))
 
     return routes
