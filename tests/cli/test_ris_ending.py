@@ -231,7 +231,7 @@ import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from ris.cli import ending
 ending.PATIENCE = 0.5
-with ending.gracefully():
+with ending.gracefully(), ending.ended_in_time():
     print("computing", flush=True)
     {work}
 """

@@ -3,9 +3,9 @@
 
 def main() -> None:
     """Run the command with the arguments that it was given, and exit."""
-    from ris.cli.ending import gracefully
+    from ris.cli.ending import ended_in_time, gracefully
 
-    with gracefully():
+    with gracefully(), ended_in_time():
         from ris.cli.app import app
 
         app(prog_name="ris")

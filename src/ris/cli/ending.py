@@ -52,8 +52,7 @@ def gracefully() -> Iterator[None]:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        with _ended_in_time():
-            yield
+        yield
         sys.stdout.flush()
     except RisError as error:
         _exit(FAILED, f"error: {error}")
@@ -73,7 +72,7 @@ def gracefully() -> Iterator[None]:
 
 
 @contextmanager
-def _ended_in_time() -> Iterator[None]:
+def ended_in_time() -> Iterator[None]:
     """Have a thread see to it that SIGTERM ends the process, whatever is being computed meanwhile.
 
     Python's own handler does not run before a call into a library returns, nor does it end other threads.
