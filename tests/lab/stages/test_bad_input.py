@@ -320,12 +320,6 @@ def test_features_that_do_not_fit(
         assert files(searchable) == before
 
 
-def test_more_components_than_there_are_dimensions(searchable: Path, refused: Refused) -> None:
-    before = files(searchable)
-    assert "`pca` asks for 13 components" in refused(pca, "pca.n_components=13")
-    assert files(searchable) == before
-
-
 def edited(tree: Path, **changes: Any) -> None:
     path = tree / layout.index("knn", "finetuned") / "index.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))

@@ -6,7 +6,7 @@ const NARROWEST = 0.7;
 const WIDEST = 2.4;
 
 const RELATIONS = {
-  same_picture: { badge: "Same", text: "The same picture" },
+  same_picture: { badge: "Same picture", text: "The same picture" },
   changed_version: { badge: "Changed version", text: "A changed version of it" },
   same_template: { badge: "Same template", text: "Another picture of the same template" },
 };
