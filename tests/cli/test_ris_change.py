@@ -271,7 +271,9 @@ def test_a_build_that_was_killed_goes_on(ris: Ris, half: Path) -> None:
         assert {one.path: one.row for one in engine.pictures()}.items() >= read.items()
     again = ris("build", "photos", "half.ris")
     assert (again.code, again.out) == (1, "")
-    assert again.err.splitlines()[-1].endswith("is a store already; `ris sync` brings it up to date.")
+    assert again.err.splitlines()[-1].endswith(
+        "is a store already; `ris sync` brings it up to date, and to build it anew, delete it first."
+    )
 
 
 def test_a_build_that_was_killed_goes_on_as_it_was_begun(ris: Ris, half: Path) -> None:

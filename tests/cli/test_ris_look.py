@@ -90,7 +90,7 @@ def test_a_store_of_a_former_format_is_not_built_over(ris: Ris, own: Path) -> No
     (own / "former.ris/store.db").write_bytes(b"SQLite format 3\x00")
     ended = ris("build", "photos", "former.ris")
     assert (ended.code, ended.out) == (1, "")
-    assert "has format 1" in ended.err.splitlines()[-1]
+    assert "has format 1, which this version does not read; delete it" in ended.err.splitlines()[-1]
     assert [file.name for file in (own / "former.ris").iterdir()] == ["store.db"]
 
 

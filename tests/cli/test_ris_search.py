@@ -244,7 +244,7 @@ def test_what_is_no_picture_is_told_in_a_sentence(ris: Ris, store: Path, given: 
 def test_addresses_of_this_network_are_not_fetched(ris: Ris, store: Path) -> None:
     ended = ris("search", store, "http://127.0.0.1:9/a.jpg", "--urls")
     assert ended.code == 1
-    assert "private" in ended.err
+    assert "127.0.0.1 is no public host that answers" in ended.err
 
 
 def test_a_sheet_that_cannot_be_written_is_told(ris: Ris, store: Path, query: Path, tmp_path: Path) -> None:

@@ -152,11 +152,19 @@ def test_a_store_that_cannot_be_written_is_read(built: SearchEngine, readable: P
     built.close()
     shutil.copytree(photos, readable / "photos")
     shutil.copytree(built.store, readable / "store")
-    for path in (readable / "store").rglob("*"):
+    shutil.copytree(os.environ["RIS_CACHE"], readable / "cache")  # the network, converted for this processor
+    shutil.copytree(os.environ["XDG_STATE_HOME"], readable / "state")
+    for path in [
+        one
+        for name in ("store", "cache", "state")
+        for one in (readable / name, *(readable / name).rglob("*"))
+    ]:
         path.chmod(0o755 if path.is_dir() else 0o644)
     code = """
-import encodings.cp437, os, sys  # what a user without this Python's library reads later
+import encodings.cp437, openvino, os, sys  # what a user without this Python's library reads later
 from ris.engine import Filter, ReadOnlyError, SearchEngine
+from ris.images import decoders
+decoders.start()
 os.setgid(65534)
 os.setuid(65534)
 with SearchEngine.open(sys.argv[1]) as engine:
@@ -169,7 +177,11 @@ with SearchEngine.open(sys.argv[1]) as engine:
     print(engine.map()[1].shape, engine.verify())
 """
     done = subprocess.run(
-        [sys.executable, "-c", code, str(readable / "store")], capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, str(readable / "store")],
+        env={**os.environ, "RIS_CACHE": str(readable / "cache"), "XDG_STATE_HOME": str(readable / "state")},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     found, first, second, rest = done.stdout.splitlines()

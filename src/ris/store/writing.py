@@ -232,6 +232,8 @@ def _make_folder(work: Work) -> bool:
         try:
             ended = latest(store).unread is None
         except DamagedError as damage:
+            if (store / commits.FORMER).is_file():
+                raise
             raise RisError(f"{store} is a store that is damaged; delete it, and build again.") from damage
         if ended:
             raise RisError(
