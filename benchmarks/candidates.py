@@ -4,7 +4,7 @@ Usage: python benchmarks/candidates.py --archive caltech-101.zip [--pictures 200
 
 Three ways to look, over the same vectors of the default network, spaces fitted as a store fits them: exactly,
 as a store of up to 50,000 pictures does; the same with five regions of each picture; and by partitions of the
-PCA space and perceptual hashes, as a larger store does. Each picture is edited in the fifteen ways of
+PCA space and perceptual hashes, as a larger store does. Each picture is edited in every way of
 `ris.copies.edits`. Embeddings are kept in `--scratch`.
 """
 
