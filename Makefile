@@ -28,9 +28,10 @@ endif
 demo: setup
 	@python -m ris.lab.demo
 
-# Two processes of one thread each: files of tests share what they prepare, so each stays in one process.
+# Two processes of one thread each: files of tests share what they prepare, so each stays in one process. One that
+# crashes ends the run, which would otherwise wait for its tests for ever.
 test: setup lint
-	OMP_NUM_THREADS=1 pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 lint: setup
 	ruff check

@@ -91,7 +91,7 @@ def test_a_precision_that_the_processor_lacks_is_refused(
             return SimpleNamespace(get_property=lambda _: runtime._TYPES["fp32"])
 
     model = converted(encoder.module, encoder.network)
-    monkeypatch.setattr("ris.encoders.runtime.ov.Core", WithoutIt)
+    monkeypatch.setattr(runtime, "core", WithoutIt)
     with pytest.raises(RisError, match="does not compute in bf16"):
         on_processor(model, "bf16", 1)
 
@@ -171,3 +171,26 @@ def test_another_runtime_or_precision_is_another_identity() -> None:
         assert identity.model_copy(update=other).seal != identity.seal
     with pytest.raises(RisError, match="of another version"):
         named.read_identity(identity.model_dump(exclude={"runtime"}))
+
+
+def test_a_signal_after_networks_came_and_went_ends_nothing() -> None:
+    """Handlers of signals run on a stack that a runtime may have taken away."""
+    script = """
+import os, signal
+import openvino as ov
+from openvino import opset13 as ops
+from ris.encoders.runtime import on_processor
+
+def network():
+    picture = ops.parameter([1, 3, 8, 8], ov.Type.u8)
+    return ov.Model([ops.convert(picture, "f32")], [picture])
+
+first = on_processor(network(), "fp32", 1)
+second = on_processor(network(), "fp32", 1)
+del first
+del second
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr

@@ -10,6 +10,7 @@ import openvino as ov
 
 from ris.artifacts import checksum, read_json, write_json, writing
 from ris.config import Network
+from ris.encoders.runtime import core
 from ris.errors import RisError
 
 FORMAT = 1
@@ -39,7 +40,7 @@ def read(place: Path) -> ov.Model | None:
             return None
     except (RisError, OSError):
         return None
-    return ov.Core().read_model(*files)
+    return core().read_model(*files)
 
 
 def keep(place: Path, model: ov.Model) -> None:

@@ -1,5 +1,6 @@
 """Networks on a processor, run by OpenVINO."""
 
+from functools import cache
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -24,6 +25,17 @@ def has_bf16() -> bool:
         return False
 
 
+@cache
+def core() -> ov.Core:
+    """Return OpenVINO's core, the one of this process.
+
+    A core gives the thread that uses it first a stack for signal handlers, and takes back the one before when
+    it goes. Where several go in another order than they came, the stack that is left is no more there, and
+    the next signal ends the process.
+    """
+    return ov.Core()
+
+
 def on_processor(model: ov.Model, precision: Precision, threads: int) -> Compute:
     """Make a network ready to compute.
 
@@ -44,7 +56,7 @@ def on_processor(model: ov.Model, precision: Precision, threads: int) -> Compute
         "INFERENCE_PRECISION_HINT": _TYPES[precision],
         "ENABLE_CPU_PINNING": False,
     }
-    compiled = ov.Core().compile_model(model, "CPU", settings)
+    compiled = core().compile_model(model, "CPU", settings)
     if compiled.get_property("INFERENCE_PRECISION_HINT") != _TYPES[precision]:
         raise RisError(
             f"This processor does not compute in {precision}, in which the store's vectors were made; build "
