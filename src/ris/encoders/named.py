@@ -1,6 +1,7 @@
 """Which network embeds a store's pictures, and that it stays the same one."""
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
@@ -79,6 +80,14 @@ class Identity(Section):
     def seal(self) -> str:
         """What vectors of this encoder are marked with."""
         return self.model_dump_json()
+
+
+@dataclass(frozen=True, eq=False)
+class OpenEncoder:
+    """An encoder that is open."""
+
+    identity: Identity
+    embedder: Embedder
 
 
 def choose(encoder: str | Path | None, device: Device = "cpu") -> tuple[Identity, bytes | None]:
