@@ -306,7 +306,7 @@ def one_vector(
         found[encoder] = {}
         for name, kind in layout.INDEXES.items():
             asked = spaces.join(whole, encoder, kind.projected)
-            index = read_index(tree, catalog, kind, encoder, asked.shape[1])
+            index = read_index(questions.params, tree, catalog, kind, encoder, asked.shape[1])
             distances, positions = index.search(asked, max(KS))
             found[encoder][name] = Found.of(list(zip(distances, catalog.gallery[positions], strict=True)))
     return found
