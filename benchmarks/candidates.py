@@ -41,7 +41,7 @@ from ris.indexes.ivf import IvfIndex
 from ris.indexes.projection import normalise
 from ris.indexes.vectors import Vectors
 from ris.store.recall import measure_recall
-from ris.store.spaces import Spaces
+from ris.store.spaces import Embedded, Spaces
 
 KS = (10, 30, 100)
 BATCH = 32
@@ -76,9 +76,10 @@ def galleries(vectors: Vectors, regions: Vectors, hashes: Any) -> dict[str, Arra
     settings = Settings(same_picture=True, exact_up_to=0)
     found = {}
     for name, some in {"exact": None, "exact, with regions": regions, "partitions": None}.items():
-        spaces = Spaces.fit(vectors, some, count, settings)
+        embedded = Embedded(vectors, regions=some)
+        spaces = Spaces.fit(embedded, count, settings)
         assert spaces is not None
-        projected = spaces.project(vectors, some, settings)
+        projected = spaces.project(embedded, settings)
         index = IvfIndex(spaces.centres, {"n_probes": 1})
         index.add(projected.vectors, projected.partitions)
         probes = measure_recall(spaces.centres, projected.vectors, projected.partitions).n_probes

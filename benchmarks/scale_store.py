@@ -34,6 +34,7 @@ from ris.gallery.settings import Settings
 from ris.indexes.vectors import Vectors
 from ris.store import commits
 from ris.store.commits import Commit, Folder
+from ris.store.confirmed import confirm
 from ris.store.contents import contents_table
 from ris.store.folder import walk as store_walk
 from ris.store.refit import refit
@@ -118,7 +119,7 @@ def made(home: Path, count: int) -> Path:
         ]
         changes.append(PICTURES, pa.table(columns, schema=SCHEMA))
     refit(changes, Settings(same_picture=False), lambda *_: None)
-    changes.commit(generation=1)
+    confirm(store, changes.commit(generation=1), folder)
     return store
 
 

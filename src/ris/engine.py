@@ -24,7 +24,7 @@ from ris.copies.local_features import LocalFeatures, describe
 from ris.copies.threshold import Threshold
 from ris.copies.views import query_views
 from ris.encoders.embedder import Device, Embedder
-from ris.encoders.named import choose, restore
+from ris.encoders.named import OpenEncoder, choose, restore
 from ris.encoders.transforms import Pixels, for_embedding
 from ris.errors import RisError
 from ris.gallery import embedding_map
@@ -55,7 +55,7 @@ from ris.store.info import describe_store
 from ris.store.ingest import BATCH, decoded_side
 from ris.store.map import places
 from ris.store.recall import recall_now
-from ris.store.writing import WEIGHTS, Work
+from ris.store.writing import COPIES_WEIGHTS, WEIGHTS, Work, weights_of
 from ris.threads import in_order
 from ris.types import (
     BadQueryError,
@@ -147,7 +147,9 @@ class SearchEngine:
     Every error that a caller can cause is a `RisError` of one sentence.
     """
 
-    def __init__(self, gallery: StoreGallery, embedder: Embedder, threads: int, urls: bool) -> None:
+    def __init__(
+        self, gallery: StoreGallery, embedder: Embedder, copies: Embedder | None, threads: int, urls: bool
+    ) -> None:
         """Put an engine together, as `build` and `open` do it."""
         decoders.start()
         forks.used()
@@ -156,6 +158,7 @@ class SearchEngine:
         self._opened: StoreGallery | None = gallery
         self._store = gallery.store
         self._embedder, self._threads, self._urls = embedder, threads, urls
+        self._copies_embedder = copies
         self._pool = ThreadPoolExecutor(threads)
         self._copies: tuple[StoreGallery | None, Duplicates] = None, Duplicates([], [])
         self._map: tuple[StoreGallery | None, npt.NDArray[np.float32]] = None, np.zeros((0, 2), np.float32)
@@ -170,6 +173,7 @@ class SearchEngine:
         *,
         encoder: str | Path | None = None,
         device: Device = "cpu",
+        copies_encoder: str | Path | None = None,
         same_picture: bool = True,
         regions: bool = False,
         indexes: Sequence[str] = (),
@@ -190,6 +194,8 @@ class SearchEngine:
                 `models/encoder`; None for `efficientnet_lite0`, which works offline.
             device: what embeds, now and later: the processor, or the GPU that PyTorch names `cuda` or `mps`
                 (the last was never run).
+            copies_encoder: another one, named likewise, by which `find` and `duplicates` look for copies, and
+                every picture is embedded, too; needs `same_picture`. None for the same one.
             same_picture: keep local features, so that the very same picture can be proven, some 36 kB a
                 picture.
             regions: look for regions of each picture, too, when `find` is asked, which finds more of small
@@ -200,20 +206,30 @@ class SearchEngine:
             threads: that decode and describe pictures, and embed queries; None for one a processor.
 
         Raises:
-            RisError: the folder cannot be read, the store is there already, or the encoder is unknown.
+            RisError: the folder cannot be read, the store is there already, an encoder is unknown, or
+                `same_picture` is off where it is needed.
         """
         forks.check()
         root, place = Path(folder).absolute(), Path(store).absolute()
         if not root.is_dir():
             raise RisError(f"{folder} is no folder; name the folder of the pictures.")
-        identity, weights = choose(encoder, device)
+        if copies_encoder is not None and not same_picture:
+            raise RisError("An encoder for copies needs local features; leave one of the two options out.")
         threads = threads or os.cpu_count() or 1
-        embedder = restore(identity, weights, threads)
+        first, held = _opened(encoder, device, threads)
+        weights, copies = {WEIGHTS: held}, None
+        if copies_encoder is not None:
+            copies, held = _opened(copies_encoder, device, threads)
+            weights[COPIES_WEIGHTS] = held
+            if copies.identity == first.identity:
+                raise RisError("The encoder for copies is the store's own; leave it out.")
         settings = Settings(
             same_picture=same_picture, regions=regions and same_picture, indexes=_approximate(indexes)
         )
-        writing.build(Work(place, root, identity, embedder, settings, threads, progress), weights)
-        return cls(StoreGallery(place), embedder, threads, urls)
+        kept = {name: data for name, data in weights.items() if data is not None}
+        writing.build(Work(place, root, first, copies, settings, threads, progress), kept)
+        for_copies = None if copies is None else copies.embedder
+        return cls(StoreGallery(place), first.embedder, for_copies, threads, urls)
 
     @classmethod
     def open(cls, store: str | Path, *, urls: bool = False, threads: int | None = None) -> Self:
@@ -228,9 +244,11 @@ class SearchEngine:
         if not is_store(place):
             raise RisError(f"{store} holds no store; `ris build` makes one.")
         gallery = StoreGallery(place)
-        file = place / WEIGHTS
-        weights = file.read_bytes() if file.is_file() else None
-        return cls(gallery, restore(gallery.identity, weights, threads), threads, urls)
+        embedder = restore(gallery.identity, weights_of(place, WEIGHTS), threads)
+        copies = None
+        if gallery.copies is not None:
+            copies = restore(gallery.copies, weights_of(place, COPIES_WEIGHTS), threads)
+        return cls(gallery, embedder, copies, threads, urls)
 
     def close(self) -> None:
         """End its threads; afterwards the engine is not used."""
@@ -247,8 +265,10 @@ class SearchEngine:
 
     def warm_up(self) -> None:
         """Make ready for many searches: what a first one does once is done."""
-        side = self._embedder.network.crop
-        self._embedder.embed(np.zeros((self._threads, 3, side, side), np.uint8))
+        for embedder in (self._embedder, self._copies_embedder):
+            if embedder is not None:
+                side = embedder.network.crop
+                embedder.embed(np.zeros((self._threads, 3, side, side), np.uint8))
 
     def refresh(self) -> bool:
         """Take up what other processes committed since; return whether there was anything."""
@@ -540,8 +560,9 @@ class SearchEngine:
         self, gallery: StoreGallery, opened: Opened, k: int, allowed: Mask | None, own: Positions
     ) -> Finding:
         described = self._pool.submit(self._described, gallery, opened.image)
-        pixels = [for_embedding(view, gallery.network) for view in query_views(opened.image)]
-        views = normalise(self._embedder.embed(np.stack(pixels)))
+        embedder = self._for_copies(gallery)
+        pixels = [for_embedding(view, embedder.network) for view in query_views(opened.image)]
+        views = normalise(embedder.embed(np.stack(pixels)))
         prepared = Prepared(views[0], described.result(), own, opened.sha256)
         return same(gallery, views, prepared, k, allowed)
 
@@ -748,7 +769,7 @@ class SearchEngine:
             RisError: as `search`.
         """
         settings = self._gallery.settings
-        draft = whole_side(decoded_side(self._gallery.network, settings), box)
+        draft = whole_side(decoded_side(self._gallery.networks, settings), box)
         if is_row(query):
             opened = read_file(self.file(query), settings.max_pixels, draft)
         else:
@@ -872,13 +893,24 @@ class SearchEngine:
             raise RisError("The engine was closed; open the store again.")
         return self._opened
 
+    def _for_copies(self, gallery: StoreGallery) -> Embedder:
+        """Return what embeds the views of a query whose copies are looked for.
+
+        Where candidates come from the index that `search` asks, it is the encoder of that.
+        """
+        if self._copies_embedder is None or gallery.candidates is None:
+            return self._embedder
+        return self._copies_embedder
+
     def _work(self, progress: Progress | None) -> Work:
-        gallery, embedder = self._gallery, self._embedder
+        gallery, copies = self._gallery, None
+        if gallery.copies is not None and self._copies_embedder is not None:
+            copies = OpenEncoder(gallery.copies, self._copies_embedder)
         return Work(
             self.store,
             self.folder,
-            gallery.identity,
-            embedder,
+            OpenEncoder(gallery.identity, self._embedder),
+            copies,
             gallery.settings,
             self._threads,
             progress,
@@ -961,6 +993,12 @@ class SearchEngine:
         if gallery.features is None:
             return None
         return describe(image, gallery.settings.query_features, gallery.settings.side)
+
+
+def _opened(encoder: str | Path | None, device: Device, threads: int) -> tuple[OpenEncoder, bytes | None]:
+    """Open an encoder that a new store is asked to have; return the weights that it must keep with it."""
+    identity, weights = choose(encoder, device)
+    return OpenEncoder(identity, restore(identity, weights, threads)), weights
 
 
 def _wanted(k: int, index: str, max_distance: float | None, collapse: bool, verify: bool) -> Wanted:

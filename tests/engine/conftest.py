@@ -60,6 +60,16 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def copies_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another one, by which copies are looked for."""
+    torch.manual_seed(1)
+    network = small_network()
+    folder = tmp_path_factory.mktemp("models") / "copies"
+    Encoder(network, create(network)).save(folder)
+    return folder
+
+
 @pytest.fixture
 def photos(tmp_path: Path, texture: Draw) -> Path:
     """A folder of twelve pictures, four in each of a/, b/ and the top."""

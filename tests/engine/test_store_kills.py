@@ -36,9 +36,15 @@ CHANGES: dict[str, Callable[[SearchEngine], Change]] = {
 }
 
 
-def build(home: Path, encoder: Path, sender: Connection) -> None:
+def built(home: Path, encoder: Path, copies: Path) -> None:
+    SearchEngine.build(
+        home / "photos", home / "store", encoder=encoder, copies_encoder=copies, regions=True, threads=1
+    ).close()
+
+
+def build(home: Path, encoder: Path, copies: Path, sender: Connection) -> None:
     sender.send("begins")
-    SearchEngine.build(home / "photos", home / "store", encoder=encoder, threads=1).close()
+    built(home, encoder, copies)
     sender.send("ended")
 
 
@@ -68,7 +74,7 @@ def run(target: Callable[..., None], *arguments: object, killed_after: float | N
     return killed_after
 
 
-def content(store: Path) -> tuple[list[tuple[int, str, str]], bytes]:
+def content(store: Path) -> tuple[list[tuple[int, str, str]], bytes, bytes]:
     """All that a store holds of its pictures, which must be whole."""
     with SearchEngine.open(store) as engine:
         assert engine.verify() == []
@@ -77,7 +83,13 @@ def content(store: Path) -> tuple[list[tuple[int, str, str]], bytes]:
         for index in engine.indexes:
             nearest = engine.nearest(vectors[:1], 1, index)
             assert np.all(nearest[0] < 1e-3) or index == RERANKED, index
-        return catalogue, vectors.tobytes()
+        gallery = engine._gallery
+        assert gallery.candidates is not None
+        assert gallery.candidates.regions is not None
+        of_regions = gallery.candidates.regions.vectors.reshape(gallery.count, 5, -1)
+        copies = [gallery.candidates.whole.vectors, of_regions]
+        shown = b"".join(part[gallery.shown[gallery.catalogue.by_path]].tobytes() for part in copies)
+        return catalogue, vectors.tobytes(), shown
 
 
 def fractions(seed: int) -> list[float]:
@@ -91,12 +103,12 @@ def home(photos: Path) -> Path:
     return photos.parent
 
 
-def test_build(home: Path, encoder: Path) -> None:
-    seconds = run(build, home, encoder)
+def test_build(home: Path, encoder: Path, copies_encoder: Path) -> None:
+    seconds = run(build, home, encoder, copies_encoder)
     new = content(home / "store")
     for fraction in fractions(0):
         shutil.rmtree(home / "store")
-        run(build, home, encoder, killed_after=fraction * seconds)
+        run(build, home, encoder, copies_encoder, killed_after=fraction * seconds)
         try:
             with SearchEngine.open(home / "store") as engine:
                 assert engine.verify() == []
@@ -105,13 +117,13 @@ def test_build(home: Path, encoder: Path) -> None:
             assert "holds no store" in str(error)  # noqa: PT017
             whole = False
         if not whole:
-            run(build, home, encoder)
+            run(build, home, encoder, copies_encoder)
         assert content(home / "store") == new
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_change(name: str, home: Path, encoder: Path, texture: Draw) -> None:
-    SearchEngine.build(home / "photos", home / "store", encoder=encoder).close()
+def test_change(name: str, home: Path, encoder: Path, copies_encoder: Path, texture: Draw) -> None:
+    built(home, encoder, copies_encoder)
     (home / "photos" / "later").mkdir()
     for number in range(8 if name != "sync" else 2):
         texture(500 + number, 120, 90).save(home / "photos" / "later" / f"{number}.png")

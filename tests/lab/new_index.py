@@ -75,7 +75,7 @@ def check_stages(params: Params, tree: Tree) -> None:
     for name in NEW:
         kind = REGISTRY[name]
         vectors = read_space(params, tree, catalog, "finetuned", kind.projected)
-        opened = read_index(tree, catalog, kind, "finetuned", vectors.shape[1])
+        opened = read_index(params, tree, catalog, kind, "finetuned", vectors.shape[1])
         assert opened.kind == "hnsw"
         kept = {name: value for name, value in opened.parameters.items() if name != "ef"}
         assert kept == {"n_links": 16, "seed": params.index_seed}

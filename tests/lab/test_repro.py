@@ -17,12 +17,14 @@ import yaml
 from PIL import Image
 
 from ris.copies.edits import FIFTEEN
-from ris.engine import SearchEngine
+from ris.engine import Hit, SearchEngine
+from ris.images.decoding import read_image
 from ris.lab import config, layout
 from ris.lab.demo import grow
 from ris.lab.gallery import read_gallery
 from ris.lab.inputs import Catalog
 from ris.lab.layout import Tree
+from ris.lab.same_picture import open_finder
 
 PROJECT = Path(__file__).parents[2]
 CLASSES, PICTURES = 4, 12
@@ -205,6 +207,40 @@ def test_two_runs_from_nothing_give_the_same_bytes(tree: Path, tmp_path: Path, o
         names = judged.catalogue.paths(judged.nearest("knn_pca", query[0], 5)[1])
         assert [one.picture(int(row)).path for row in one.nearest(query, 5, "knn_pca")[1][0]] == names
     assert {name for name in differing if not any(name.startswith(timed) for timed in TIMED)} == set()
+
+
+def test_the_published_store_finds_what_the_judged_gallery_finds(tree: Path) -> None:
+    place = Tree(tree, tree)
+    params, catalog = config.load(tree / "params.yaml"), Catalog.read(place)
+    finder = open_finder(params, place, catalog)
+    originals = [read_image(file, params.clean.max_pixels) for file in catalog.files(catalog.gallery[::9])]
+    strangers = [read_image(file, params.clean.max_pixels) for file in catalog.files(catalog.queries[:2])]
+    cropped = [image.crop((10, 6, 62, 54)) for image in originals]
+    turned = [image.transpose(Image.Transpose.ROTATE_90) for image in originals]
+    with SearchEngine.open(tree / layout.STORE, threads=1) as engine:
+        gallery = engine._gallery
+        shipped, judged = gallery.candidates, finder.gallery.candidates
+        assert shipped is not None
+        assert judged is not None
+        assert shipped.regions is not None
+        assert judged.regions is not None
+        assert gallery.networks[1] == finder.spaces.network
+        assert gallery.threshold.evidence == finder.gallery.threshold.evidence
+        order = gallery.shown  # the pictures of either are in the catalog's order
+        np.testing.assert_allclose(shipped.whole.vectors[order], judged.whole.vectors, atol=1e-6)
+        found_here = 0
+        for image in [*originals, *cropped, *turned, *strangers]:
+            expected, found = finder.find(image, 5), engine.find(image, 5)
+            assert (found.here, found.false_positive_rate) == (expected.here, expected.false_positive_rate)
+            assert [answer(hit) for hit in found.hits] == [answer(hit) for hit in expected.hits]
+            far, expected_far = ([hit.distance for hit in one.hits] for one in (found, expected))
+            np.testing.assert_allclose(far, expected_far, atol=1e-4)
+            found_here += bool(found.here)
+        assert found_here >= len(originals)
+
+
+def answer(hit: Hit) -> tuple[Any, ...]:
+    return hit.path, hit.relation, round(hit.evidence, 6), hit.inliers, hit.mirrored
 
 
 def change(tree: Path, section: str, key: str, value: Any) -> None:

@@ -49,6 +49,13 @@ def build(
             help="Do not keep what proves the very same picture, some 36 kB a picture.",
         ),
     ] = False,
+    copies_encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="Another one, by which `ris find` and `ris duplicates` look for copies; named likewise.",
+            show_default=False,
+        ),
+    ] = None,
     regions: Annotated[
         bool,
         typer.Option(
@@ -78,6 +85,7 @@ def build(
 
       ris build photos photos.ris
       ris build photos photos.ris --encoder models/encoder
+      ris build photos photos.ris --encoder models/encoder --copies-encoder efficientnet_lite0 --regions
       ris build photos photos.ris --no-same-picture
       ris build photos photos.ris --index annoy
     """
@@ -92,6 +100,7 @@ def build(
             store,
             encoder=encoder,
             device=device,
+            copies_encoder=copies_encoder,
             same_picture=not no_same_picture,
             regions=regions,
             indexes=indexes,

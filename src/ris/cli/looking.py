@@ -117,6 +117,9 @@ def tell(info: "Info", rejected: "Sequence[Rejected]") -> None:
     elif info.local_features and info.false_positive_rate is not None:
         rate = f"{info.false_positive_rate:.1%} wrongly said to be here"
         proof = f"kept; threshold {info.threshold:.2f} for {rate}: {info.threshold_over}"
+    encoder = f"{info.encoder}, {info.dimension} dimensions, {info.precision}"
+    if info.copies_encoder != info.encoder:
+        encoder += f"; for copies {info.copies_encoder}"
     spaces = "none yet"
     if info.space_version is not None and info.space_fitted_to is not None:
         spaces = f"version {info.space_version}, fitted to {count(info.space_fitted_to, 'content')}"
@@ -125,7 +128,7 @@ def tell(info: "Info", rejected: "Sequence[Rejected]") -> None:
         "Pictures": f"{count(info.pictures, 'picture')} of {info.folder}",
         "Labels": f"{info.labels:,}",
         "Columns": ", ".join(info.columns) or "none",
-        "Encoder": f"{info.encoder}, {info.dimension} dimensions, {info.precision}",
+        "Encoder": encoder,
         "Indexes": ", ".join(info.indexes) or "none",
         "Auto": info.auto,
         "Spaces": spaces,

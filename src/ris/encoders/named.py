@@ -1,6 +1,7 @@
 """Which network embeds a store's pictures, and that it stays the same one."""
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
@@ -46,15 +47,15 @@ def _lite(number: int, resize: int, crop: int, sha256: str) -> Backbone:
 BACKBONES = {
     backbone.name: backbone
     for backbone in (
-        _lite(0, 256, 224, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
+        _lite(0, 224, 224, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
         _lite(1, 272, 240, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
         _lite(2, 292, 260, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
     )
 }
-"""Those of conf/backbone whose ImageNet weights a package of the index carries, by name.
+"""Those of conf/backbone whose ImageNet weights a package of the index carries, by name, number for number.
 
-One number differs: conf/ resizes to 224 for Lite0, as the committed run does, and a store to 256, at which
-the packaged threshold and the figures of stores were measured."""
+Lite0 sees pictures resized to 224, all of their shorter side, as in the committed run; at its training it saw
+crops of 256."""
 
 
 class _Computing(TypedDict):
@@ -79,6 +80,14 @@ class Identity(Section):
     def seal(self) -> str:
         """What vectors of this encoder are marked with."""
         return self.model_dump_json()
+
+
+@dataclass(frozen=True, eq=False)
+class OpenEncoder:
+    """An encoder that is open."""
+
+    identity: Identity
+    embedder: Embedder
 
 
 def choose(encoder: str | Path | None, device: Device = "cpu") -> tuple[Identity, bytes | None]:

@@ -1,6 +1,6 @@
 """A gallery that arrays fill: that of the lab, whose stages make them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,8 +29,8 @@ class Parts:
     """(n,) perceptual hashes; none where nothing is to be proven."""
     candidates: Candidates | None = None
     features: Described | None = None
-    greys: Mapping[int, npt.NDArray[np.uint8]] = field(default_factory=dict)
-    """Pictures in grey, see `Gallery.grey`, where there are any."""
+    grey: Callable[[int], npt.NDArray[np.uint8] | None] = lambda _: None
+    """See `Gallery.grey`."""
 
 
 class ArrayGallery(Gallery):
@@ -93,7 +93,7 @@ class ArrayGallery(Gallery):
 
     def grey(self, content: int) -> npt.NDArray[np.uint8] | None:
         """See `Gallery`."""
-        return self._parts.greys.get(content)
+        return self._parts.grey(content)
 
     @property
     def features(self) -> Described | None:

@@ -43,7 +43,7 @@ def read_gallery(params: Params, tree: Tree, catalog: Catalog, encoder: str) -> 
     projection = Projection.load(tree.read(layout.projection(encoder)))
     dimensions = {False: projection.classifier.shape[1], True: len(projection.components)}
     opened = {
-        name: read_index(tree, catalog, kind, encoder, dimensions[kind.projected])
+        name: read_index(params, tree, catalog, kind, encoder, dimensions[kind.projected])
         for name, kind in layout.INDEXES.items()
     }
     exact: dict[bool, ExactIndex] = {}

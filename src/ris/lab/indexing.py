@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from ris.artifacts import write_json, writing
 from ris.indexes.exact import ExactIndex
 from ris.indexes.index import Index, tuned
 from ris.indexes.vectors import Vectors
 from ris.lab import layout
 from ris.lab.config import Params
-from ris.lab.inputs import Catalog, Integers, read_space
+from ris.lab.inputs import EXACT, Catalog, Integers, exact_note, read_space
 from ris.lab.layout import Tree
 from ris.metrics.retrieval import ann_recall
 
@@ -22,7 +23,8 @@ def build_indexes(stage: str, params: Params, tree: Tree) -> dict[str, Any]:
     """Write the indexes of a stage, one for each encoder, over the gallery's vectors.
 
     Returns:
-        Index -> encoder -> `build_s`, `size_bytes` on disk, and the parameters that it is searched with.
+        Index -> encoder -> `build_s`, `size_bytes` on disk, of an exact one those of the vectors that it
+        names, and the parameters that it is searched with.
     """
     catalog = Catalog.read(tree)
     asked = np.flatnonzero(np.isin(catalog.gallery, catalog.rows("validation")))
@@ -36,8 +38,14 @@ def build_indexes(stage: str, params: Params, tree: Tree) -> dict[str, Any]:
             build_s = round(time.perf_counter() - start, 4)
             index = no_harder_than_needed(index, vectors, asked, params.index_recall)
             folder = tree.write(layout.index(kind.name, encoder))
-            index.save(folder, catalog.sha256)
-            size_bytes = sum(path.stat().st_size for path in folder.iterdir())
+            if kind.exact:
+                with writing(folder) as fresh:
+                    fresh.mkdir()
+                    write_json(fresh / EXACT, exact_note(params, tree, catalog, kind, encoder))
+                size_bytes = vectors.nbytes
+            else:
+                index.save(folder, catalog.sha256)
+                size_bytes = sum(path.stat().st_size for path in folder.iterdir())
             searched = {name: index.parameters[name] for name in index.tunable}
             costs[kind.name][encoder] = {"build_s": build_s, "size_bytes": size_bytes, **searched}
     return costs

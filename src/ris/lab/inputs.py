@@ -7,16 +7,19 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from ris.artifacts import checksum, read_table
+from ris.artifacts import checksum, read_json, read_table
 from ris.errors import RisError
 from ris.indexes.index import Index
+from ris.indexes.manifest import METRIC
 from ris.indexes.projection import Projection, side_by_side
 from ris.indexes.registry import Kind, open_index
 from ris.lab import layout
 from ris.lab.config import Params, Space
-from ris.lab.data.features import Vectors, read_features
+from ris.lab.data.features import Vectors, checksum_of, read_features
 from ris.lab.layout import Tree
 
+EXACT = "index.json"
+"""The file of an exact index."""
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 
@@ -59,10 +62,43 @@ class Catalog:
         return [self.images / path for path in paths]
 
 
-def read_index(tree: Tree, catalog: Catalog, kind: Kind, encoder: str, dimension: int) -> Index:
-    """Open one of `layout.INDEXES`, checked to be over this catalog."""
+def exact_note(params: Params, tree: Tree, catalog: Catalog, kind: Kind, encoder: str) -> dict[str, Any]:
+    """Return what an exact index keeps: no copy of the vectors, but which they are.
+
+    Raises:
+        RisError: there are no such vectors.
+    """
+    names = [encoder] if kind.projected else layout.parts(encoder)
+    files = [layout.features(name, kind.projected) for name in names]
+    return {
+        "kind": kind.index.kind,
+        "metric": METRIC,
+        "catalog": catalog.sha256,
+        "normalise": params.extract.normalise,
+        "vectors": {file: checksum_of(tree.read(file)) for file in files},
+    }
+
+
+def read_index(
+    params: Params, tree: Tree, catalog: Catalog, kind: Kind, encoder: str, dimension: int
+) -> Index:
+    """Open one of `layout.INDEXES`, checked to be over this catalog and its vectors.
+
+    Raises:
+        RisError: it is over others, or missing or damaged.
+    """
     folder = tree.read(layout.index(kind.name, encoder))
-    return open_index(folder, kind=kind.index, dimension=dimension, made_for=catalog.sha256)
+    if not kind.exact:
+        return open_index(folder, kind=kind.index, dimension=dimension, made_for=catalog.sha256)
+    vectors = read_space(params, tree, catalog, encoder, kind.projected)[catalog.gallery]
+    if read_json(folder / EXACT) != exact_note(params, tree, catalog, kind, encoder):
+        raise RisError(
+            f"The index in {folder} was built over other vectors than the present ones; remake it with "
+            "`dvc repro`."
+        )
+    if vectors.shape[1] != dimension:
+        raise RisError(f"The index in {folder} has dimension {vectors.shape[1]}, not {dimension}.")
+    return kind.index.build(vectors, {}, params.index_seed)
 
 
 def read_space(params: Params, tree: Tree, catalog: Catalog, encoder: str, projected: bool) -> Vectors:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from ris.config import Network
 from ris.copies.calibration import Answers, Calibration, calibrate, can_calibrate, different, halves
-from ris.copies.local_features import LocalFeatures, describe
+from ris.copies.local_features import LocalFeatures, describe, in_grey
 from ris.copies.threshold import Threshold
 from ris.copies.transformations import Matrix
 from ris.copies.verification import Verified, verify
@@ -25,6 +25,7 @@ from ris.encoders.transforms import Pixels, for_embedding
 from ris.gallery.arrays import ArrayGallery, Parts, catalogue_of
 from ris.gallery.search import Prepared, same
 from ris.gallery.spaces import Candidates, Space, Whitened, drawn, for_copies, projected_lengths
+from ris.images.decoding import read_image
 from ris.indexes.exact import ExactIndex
 from ris.indexes.projection import Projection, side_by_side
 from ris.indexes.vectors import Rows, Vectors
@@ -52,19 +53,24 @@ FAR = 2.0
 """Distance of a query that has no candidate: as far as two vectors of length 1 can be."""
 
 
-def read_copies(params: Params, tree: Tree, catalog: Catalog) -> tuple[Vectors, Vectors | None]:
-    """Read what candidates are searched among, before it is brought to the space of their own.
-
-    Returns:
-        vectors (n, D) of the gallery's pictures, and (5 n, D) of their regions, None where they are not used.
-    """
+def read_embedded(params: Params, tree: Tree, catalog: Catalog) -> tuple[Vectors, Vectors | None]:
+    """Read the vectors (n, D) of the gallery's pictures, and (5 n, D) of their regions, None where unused."""
     settings = params.same_picture
     whole = read_space(params, tree, catalog, settings.encoder, projected=False)[catalog.gallery]
     if not settings.regions:
         return whole, None
     files = [tree.read(layout.regions(name)) for name in layout.parts(settings.encoder)]
     parts = [read_features(file, catalog.sha256) for file in files]
-    regions = side_by_side(parts, params.extract.normalise)
+    return whole, side_by_side(parts, params.extract.normalise)
+
+
+def read_copies(params: Params, tree: Tree, catalog: Catalog) -> tuple[Vectors, Vectors | None]:
+    """Read what candidates are searched among, before it is brought to the space of their own.
+
+    Returns:
+        vectors (n, D) of the gallery's pictures, and (5 n, D) of their regions, None where they are not used.
+    """
+    whole, regions = read_embedded(params, tree, catalog)
     return for_copies(whole, regions, settings_of(params)), regions
 
 
@@ -131,15 +137,21 @@ def make_gallery(
     def whitened(vectors: Vectors) -> Whitened:
         return Whitened(vectors, projected_lengths(vectors, space), space)
 
+    settings, files = settings_of(params), catalog.files(catalog.gallery)
+
+    def grey(position: int) -> npt.NDArray[np.uint8]:
+        return in_grey(read_image(files[position], settings.max_pixels, 2 * settings.side), settings.side)
+
     table = catalog.table.iloc[catalog.gallery]
     gallery = ArrayGallery(
         catalogue_of(table["path"].tolist(), table["label"].tolist(), catalog.gallery),
-        settings_of(params),
+        settings,
         Parts(
             whole=Space(ExactIndex(whole)),
             hashes=hashes,
             candidates=Candidates(whitened(whole), None if regions is None else whitened(regions), hashes),
             features=GalleryFeatures(features, catalog.gallery),
+            grey=grey,
         ),
     )
     if threshold is not None:
@@ -294,7 +306,7 @@ def one_vector(
         found[encoder] = {}
         for name, kind in layout.INDEXES.items():
             asked = spaces.join(whole, encoder, kind.projected)
-            index = read_index(tree, catalog, kind, encoder, asked.shape[1])
+            index = read_index(questions.params, tree, catalog, kind, encoder, asked.shape[1])
             distances, positions = index.search(asked, max(KS))
             found[encoder][name] = Found.of(list(zip(distances, catalog.gallery[positions], strict=True)))
     return found

@@ -54,6 +54,11 @@ def write_model(
         write_json(fresh / "search.json", {**made_for, "files": files})
 
 
+def is_made(folder: Path) -> bool:
+    """Whether there is one: not where nothing was asked."""
+    return (folder / "search.json").is_file()
+
+
 def open_model(folder: Path, made_for: Mapping[str, Any]) -> tuple[Projection, Calibration | None]:
     """Open a space and the threshold of the evidence; None where that was not calibrated.
 

@@ -12,7 +12,7 @@ from ris.store.commits import latest
 from ris.store.gallery import StoreGallery, features_checksum, open_built
 from ris.store.spaces import Spaces
 from ris.store.tables import check_files
-from ris.store.writing import WEIGHTS
+from ris.store.writing import COPIES_WEIGHTS, WEIGHTS, weights_of
 
 AT_ONCE = 256
 """Contents whose local features are checked together."""
@@ -40,12 +40,13 @@ def _parts(gallery: StoreGallery) -> Iterator[Callable[[], object]]:
     for table in commit.tables.values():
         for name, sha256 in table.files.items():
             yield partial(check_files, store, {name: sha256})
-    weights = store / WEIGHTS
-    yield lambda: restore(commit.identity, weights.read_bytes() if weights.is_file() else None)
+    for identity, name in ((commit.identity, WEIGHTS), (commit.copies, COPIES_WEIGHTS)):
+        if identity is not None:
+            yield partial(restore, identity, weights_of(store, name))
     yield lambda: gallery.shown
     yield gallery.vectors
     yield lambda: _local_features(gallery)
-    if gallery.regions:
+    if gallery.regions or gallery.copies is not None:
         yield lambda: gallery.candidates
     note = commit.space
     if note is not None:

@@ -78,6 +78,8 @@ class ThresholdNote(Section):
     """Different pictures of the store that were asked of the rest."""
     pictures: int
     """That the store had then."""
+    over: str | None = None
+    """Over what it was chosen, where that was not its own pictures."""
 
 
 class Folder(Section):
@@ -99,6 +101,8 @@ class Commit(Section):
     generation: int
     """Counts those that changed what is searched."""
     identity: Identity
+    copies: Identity | None = None
+    """The encoder by which copies are looked for; None where that is the same one."""
     settings: Settings
     folder: Folder
     tables: dict[str, Table]

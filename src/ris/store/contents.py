@@ -10,30 +10,32 @@ import pyarrow as pa
 
 from ris.copies.local_features import encode
 from ris.copies.perceptual_hash import Fingerprints
-from ris.encoders.embedder import Embedder
-from ris.encoders.named import Identity
+from ris.encoders.named import Identity, OpenEncoder
 from ris.indexes.vectors import Vectors
 from ris.store.gallery import features_checksum
 from ris.store.ingest import BATCH, Content, Reading, embed_batch
-from ris.store.spaces import Projected, Spaces
+from ris.store.spaces import Embedded, Projected, Spaces
 from ris.store.tables import (
     CONTENTS,
+    COPIES,
     REGIONS,
     Changes,
     as_column,
     as_table,
+    beside_schema,
     contents_schema,
     explained,
     first_bytes,
     open_table,
     projected,
     projected_schema,
-    regions_schema,
     vector_checksums,
 )
 
 KNOWN = pa.schema({"sha256": pa.binary(32), "content": pa.int64(), "width": pa.int32(), "height": pa.int32()})
 """What is held in memory of each content, so that it is known again."""
+UNSORTED = 32
+"""Contents that are looked for one by one, which for a few takes less than sorting all."""
 RECENT = 2**16
 """Contents that are held as Python objects, before they are put among the others."""
 
@@ -50,12 +52,20 @@ class Known:
 class Contents:
     """The contents of a store, and those that are being added."""
 
-    def __init__(self, changes: Changes, identity: Identity, embedder: Embedder) -> None:
-        self._changes, self._identity, self._embedder = changes, identity, embedder
+    def __init__(self, changes: Changes, encoder: OpenEncoder, copies: OpenEncoder | None) -> None:
+        """Begin.
+
+        Args:
+            changes: to the store.
+            encoder: of the store.
+            copies: the one by which copies are looked for; None where that is the same one.
+        """
+        self._changes, self._encoder, self._copies_encoder = changes, encoder, copies
         self._next = changes.before.contents + 1
         self._waiting: list[tuple[bytes, Content]] = []
         self._made: list[tuple[bytes, Content]] = []
         self._vectors: list[Vectors] = []
+        self._copies: list[Vectors] = []
         self._regions: list[Vectors] = []
         self._spaces: Spaces | None = None
 
@@ -89,37 +99,48 @@ class Contents:
             self._embed()
         if not self._made:
             return
-        changes, made, vectors = self._changes, self._made, np.concatenate(self._vectors)
+        changes, made = self._changes, self._made
+        embedded = Embedded(
+            np.concatenate(self._vectors),
+            *(np.concatenate(parts) if parts else None for parts in (self._copies, self._regions)),
+        )
         sha256s = [sha256 for sha256, _ in made]
-        numbers = [self[sha256].number for sha256 in sha256s]
+        numbers = np.array([self[sha256].number for sha256 in sha256s], np.int64)
         packed = [None if one.features is None else encode(one.features) for _, one in made]
         prints = [0 if one.features is None else one.features.fingerprint for _, one in made]
         hashes = np.array(prints, np.uint64)
         sizes = [one.size for _, one in made]
         changes.append(
             CONTENTS,
-            contents_table(np.array(numbers), sha256s, sizes, vectors, packed, hashes, self._identity),
+            contents_table(numbers, sha256s, sizes, embedded.vectors, packed, hashes, self._encoder.identity),
         )
-        owners, regions = np.array(numbers, np.int64), None
-        if self._regions:
-            regions = np.concatenate(self._regions)
-            changes.append(REGIONS, regions_table(owners, regions, self._identity))
+        for name, vectors in ((COPIES, embedded.copies), (REGIONS, embedded.regions)):
+            if vectors is not None:
+                changes.append(name, beside_table(numbers, vectors, self._for_copies.identity))
         note = changes.before.space
         if note is not None:
             self._spaces = self._spaces or Spaces.read(changes.store, note.version, note.sha256)
-            found = self._spaces.project(vectors, regions, changes.before.settings)
-            changes.append(projected(note.version), projected_lines(found, owners, note.sha256))
+            found = self._spaces.project(embedded, changes.before.settings)
+            changes.append(projected(note.version), projected_lines(found, numbers, note.sha256))
         changes.set(contents=self._next - 1)
-        self._made, self._vectors, self._regions = [], [], []
+        self._made, self._vectors, self._copies, self._regions = [], [], [], []
+
+    @property
+    def _for_copies(self) -> OpenEncoder:
+        return self._copies_encoder or self._encoder
 
     def _embed(self) -> None:
         contents = [content for _, content in self._waiting]
-        self._vectors.append(embed_batch(self._embedder, [content.pixels for content in contents]))
+        embedder = self._for_copies.embedder
+        self._vectors.append(embed_batch(self._encoder.embedder, [content.pixels for content in contents]))
+        copies = [content.for_copies for content in contents if content.for_copies is not None]
+        if copies:
+            self._copies.append(embed_batch(embedder, copies))
         regions = [region for content in contents for region in content.regions]
         if regions:
-            self._regions.append(embed_batch(self._embedder, regions))
+            self._regions.append(embed_batch(embedder, regions))
         self._made += [
-            (sha256, replace(content, pixels=content.pixels[:0], regions=()))
+            (sha256, replace(content, pixels=content.pixels[:0], for_copies=None, regions=()))
             for sha256, content in self._waiting
         ]
         self._waiting = []
@@ -157,19 +178,28 @@ class _KnownContents:
 
 
 class _Sorted:
-    """Contents, with an order to look for them by."""
+    """Contents, with an order to look for them by, made when it pays."""
 
     def __init__(self, table: pa.Table) -> None:
         self.table = table.combine_chunks()
-        words = first_bytes(self.table["sha256"])
-        self._order = np.argsort(words)
-        self._words = words[self._order]
+        self._words = first_bytes(self.table["sha256"])
+        self._searches = 0
+
+    @cached_property
+    def _ordered(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
+        order = np.argsort(self._words)
+        return order, self._words[order]
 
     def find(self, sha256: bytes) -> Known | None:
         """Return what is known of a content; None where it is not."""
+        self._searches += 1
         word = np.frombuffer(sha256[:8], np.uint64)[0]
-        first, last = (np.searchsorted(self._words, word, side) for side in ("left", "right"))
-        for line in self._order[first:last].tolist():
+        if self._searches <= UNSORTED:
+            lines = np.flatnonzero(self._words == word)
+        else:
+            order, words = self._ordered
+            lines = order[slice(*(np.searchsorted(words, word, side) for side in ("left", "right")))]
+        for line in lines.tolist():
             if self.table["sha256"][line].as_py() == sha256:
                 return Known(*(self.table[name][line].as_py() for name in KNOWN.names[1:]))
         return None
@@ -213,13 +243,18 @@ def contents_table(
     return pa.Table.from_arrays(columns, schema=contents_schema(identity.network.dimension))
 
 
-def regions_table(numbers: npt.NDArray[np.int64], regions: Vectors, identity: Identity) -> pa.Table:
-    """Return the lines of contents (m,), with vectors (5 m, D) of the encoder, in the table of regions."""
-    vectors = regions.reshape(len(numbers), -1)
-    sums = vector_checksums(vectors, numbers.astype(np.uint64), identity.seal)
+def beside_table(numbers: npt.NDArray[np.int64], vectors: Vectors, identity: Identity) -> pa.Table:
+    """Return the lines of contents in a table beside theirs.
+
+    Args:
+        numbers: (m,) of the contents.
+        vectors: (m, E), or (5 m, E) of regions.
+        identity: of the encoder that made them.
+    """
+    lines = vectors.reshape(len(numbers), -1)
+    sums = vector_checksums(lines, numbers.astype(np.uint64), identity.seal)
     return pa.Table.from_arrays(
-        [pa.array(numbers), as_column(vectors), pa.array(sums)],
-        schema=regions_schema(identity.network.dimension),
+        [pa.array(numbers), as_column(lines), pa.array(sums)], schema=beside_schema(lines.shape[1])
     )
 
 

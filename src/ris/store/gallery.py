@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ris.config import Network
 from ris.copies.local_features import LocalFeatures, decode, in_grey
 from ris.copies.perceptual_hash import Fingerprints
 from ris.copies.threshold import Threshold, packaged
@@ -35,6 +36,7 @@ from ris.store.spaces import Projected, Spaces
 from ris.store.tables import (
     COLUMNS,
     CONTENTS,
+    COPIES,
     MAP,
     PICTURES,
     REGIONS,
@@ -43,6 +45,7 @@ from ris.store.tables import (
     as_vectors,
     check_files,
     explained,
+    files_of,
     first_bytes,
     joined,
     open_table,
@@ -89,7 +92,14 @@ class StoreGallery(Gallery):
         self.catalogue = Catalogue(joined(fragments, SCHEMA), read_small(store, self.commit, COLUMNS))
         self.folder = confirmed.place(store, self.commit)
         self.regions = self.settings.regions and self.settings.same_picture
+        self.copies = self.commit.copies
+        self._for_copies = self.copies or self.identity
         self._taken = Taken.over(before, self)
+
+    @property
+    def networks(self) -> list[Network]:
+        """That embed a picture: the encoder's and, where copies have one of their own, theirs."""
+        return [self.network, *([] if self.copies is None else [self.copies.network])]
 
     @property
     def fragments(self) -> Fragments:
@@ -224,7 +234,8 @@ class StoreGallery(Gallery):
         found, space, regions = self._projections, spaces.whitened, None
         if self.regions:
             regions = Whitened(self._regions, found.region_lengths.ravel(), space)
-        vectors = for_copies(self._vectors, self._regions if self.regions else None, self.settings)
+        vectors = self._vectors if self.copies is None else self._copies
+        vectors = for_copies(vectors, self._regions if self.regions else None, self.settings)
         return Candidates(Whitened(vectors, found.lengths, space), regions, self.hashes)
 
     @cached_property
@@ -287,12 +298,30 @@ class StoreGallery(Gallery):
         return np.concatenate([known, self._read_vectors(np.arange(len(known), self.count))])
 
     @cached_property
+    def _copies(self) -> Vectors:
+        """The vectors (m, E) of contents by the encoder for copies."""
+        known, self._taken.copies = self._taken.copies, None
+        return self._read_beside(COPIES, 1, known)
+
+    @cached_property
     def _regions(self) -> Vectors:
-        """The vectors (5 m, D) of the regions of contents, each content's after its checksum."""
+        """The vectors (5 m, E) of the regions of contents by the encoder for copies."""
         known, self._taken.regions = self._taken.regions, None
-        start = 0 if known is None else len(known) // REGIONS_OF_ONE
-        dataset = open_table(self.store, self.commit, REGIONS)
-        found = np.empty((self.count, REGIONS_OF_ONE * self.network.dimension), np.float32)
+        return self._read_beside(REGIONS, REGIONS_OF_ONE, known)
+
+    def _read_beside(self, name: str, of_one: int, known: Vectors | None) -> Vectors:
+        """Read a table beside the contents', but for lines that are known, each line after its checksum.
+
+        Args:
+            name: of the table.
+            of_one: vectors that it has of each content.
+            known: (k of_one, E) of the first k contents.
+        """
+        damaged = DamagedError(f"The {name} in {self.store} are damaged; build it anew.")
+        start = 0 if known is None else len(known) // of_one
+        dataset = open_table(self.store, self.commit, name)
+        dimension = self._for_copies.network.dimension
+        found = np.empty((self.count, of_one * dimension), np.float32)
         if known is not None:
             found[:start] = known.reshape(start, -1)
         with explained(self.store):
@@ -300,16 +329,16 @@ class StoreGallery(Gallery):
                 part = slice(start, start + len(batch))
                 found[part] = as_vectors(pa.chunked_array([batch["vector"]]), found.shape[1])
                 owners = np.asarray(batch["content"], np.int64)
-                sums = vector_checksums(found[part], owners.astype(np.uint64), self.identity.seal)
+                sums = vector_checksums(found[part], owners.astype(np.uint64), self._for_copies.seal)
                 if (
                     not np.array_equal(owners, self.numbers[part])
                     or (sums != np.asarray(batch["vector_checksum"], np.uint64)).any()
                 ):
-                    raise DamagedError(f"The regions in {self.store} are damaged; build it anew.")
+                    raise damaged
                 start += len(batch)
         if start != self.count:
-            raise DamagedError(f"The regions in {self.store} are damaged; build it anew.")
-        return found.reshape(REGIONS_OF_ONE * self.count, -1)
+            raise damaged
+        return found.reshape(of_one * self.count, dimension)
 
     @cached_property
     def _projections(self) -> Projected:
@@ -414,6 +443,7 @@ class Taken:
 
     keys: pa.Table | None = None
     vectors: Vectors | None = None
+    copies: Vectors | None = None
     regions: Vectors | None = None
     spaces: Spaces | None = None
     projections: Projected | None = None
@@ -422,37 +452,48 @@ class Taken:
     @classmethod
     def over(cls, before: StoreGallery | None, gallery: StoreGallery) -> Self:
         """Return what a gallery can use of one of an earlier commit."""
-        if before is None or not _continues(gallery.commit, before.commit):
+        same = 0 if before is None else _shared(gallery, before.commit)
+        if before is None or same == 0:
             return cls()
         had = vars(before)
         former = before._taken
+        keys = had.get("_keys", former.keys)
         taken = cls(
-            keys=had.get("_keys", former.keys),
-            vectors=had.get("_vectors", former.vectors),
-            regions=had.get("_regions", former.regions),
+            keys=None if keys is None else keys.slice(0, same),
+            vectors=_first(had.get("_vectors", former.vectors), same),
+            copies=_first(had.get("_copies", former.copies), same),
+            regions=_first(had.get("_regions", former.regions), REGIONS_OF_ONE * same),
         )
         if before.commit.space == gallery.commit.space:
+            projections = had.get("_projections", former.projections)
+            partitioned = had.get("partitioned", former.partitioned)
             taken.spaces = had.get("spaces", former.spaces)
-            taken.projections = had.get("_projections", former.projections)
-            taken.partitioned = had.get("partitioned", former.partitioned)
+            taken.projections = None if projections is None else projections.first(same)
+            if partitioned is not None and partitioned.first.count <= same:
+                taken.partitioned = partitioned
         return taken
 
 
-def _continues(commit: Commit, before: Commit) -> bool:
-    """Whether the contents are those of an earlier commit, or those and later ones."""
-    if commit.token != before.token:
-        return False
-    files, former = (
-        {
-            name: sha256
-            for name, sha256 in one.tables[CONTENTS].files.items()
-            if not name.endswith(".manifest")
-        }
-        for one in (commit, before)
-    )
-    return former.items() <= files.items() and not any(
-        "/_deletions/" in name for name in files.keys() - former.keys()
-    )
+def _first(vectors: Vectors | None, count: int) -> Vectors | None:
+    """Return the first of vectors; these themselves where there are no more."""
+    return vectors if vectors is None or len(vectors) <= count else vectors[:count]
+
+
+def _shared(gallery: StoreGallery, before: Commit) -> int:
+    """Return how many contents, the first, lie in the fragments of an earlier commit, unchanged."""
+    if gallery.commit.token != before.token:
+        return 0
+    sums = gallery.commit.tables[CONTENTS].files
+    former = [one for one in before.tables[CONTENTS].files.items() if not one[0].endswith(".manifest")]
+    count = 0
+    for fragment in gallery._contents.get_fragments():
+        files = [(file, sums[file]) for file in files_of(CONTENTS, fragment)]
+        follows = former[len(files) :][:1]
+        if former[: len(files)] != files or any("/_deletions/" in file for file, _ in follows):
+            break
+        former = former[len(files) :]
+        count += fragment.count_rows()
+    return count
 
 
 class StoredFeatures:
@@ -520,5 +561,7 @@ def _threshold(commit: Commit) -> Threshold:
     note = commit.threshold
     if note is None:
         return packaged()
+    if note.over is not None:
+        return Threshold(note.evidence, note.false_positive_rate, note.over)
     over = f"this store's, chosen over {note.chosen_on:,} of its pictures when it had {note.pictures:,}"
     return Threshold(note.evidence, note.false_positive_rate, over)

@@ -34,9 +34,11 @@ class Content:
     """Width and height, upright."""
     pixels: Pixels
     """(3, crop, crop) uint8, as the network sees it."""
+    for_copies: Pixels | None
+    """The same as the encoder for copies sees it; None where that is the same one."""
     features: LocalFeatures | None
     regions: Sequence[Pixels]
-    """The same of its regions; none where they are not kept."""
+    """The same of its regions, as the encoder for copies sees them; none where they are not kept."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,9 +56,17 @@ class Reading:
 
 
 def read_file(
-    root: Path, network: Network, settings: Settings, known: Container[bytes], file: File
+    root: Path, networks: Sequence[Network], settings: Settings, known: Container[bytes], file: File
 ) -> Reading:
-    """Read a file, and describe what it shows unless its SHA-256 is known."""
+    """Read a file, and describe what it shows unless its SHA-256 is known.
+
+    Args:
+        root: the folder of pictures.
+        networks: see `describe_content`.
+        settings: of the store.
+        known: SHA-256 sums of contents.
+        file: in the folder.
+    """
     read = time.time_ns()
     try:
         data = (root / on_disk(file.path)).read_bytes()
@@ -68,28 +78,40 @@ def read_file(
     if sha256 in known:
         return Reading(file, read, sha256, None)
     try:
-        return Reading(file, read, sha256, describe_content(data, network, settings))
+        return Reading(file, read, sha256, describe_content(data, networks, settings))
     except UnreadableImage as error:
         return Reading(file, read, sha256, None, error.reason)
 
 
-def describe_content(data: bytes, network: Network, settings: Settings) -> Content:
+def describe_content(data: bytes, networks: Sequence[Network], settings: Settings) -> Content:
     """Decode a picture file's bytes, and prepare all that is kept of it.
+
+    Args:
+        data: of the file.
+        networks: that embed it: the encoder's and, where copies have one of their own, theirs.
+        settings: of the store.
 
     Raises:
         UnreadableImage: it is no picture.
     """
-    image, size = read_sized(data, settings.max_pixels, draft=decoded_side(network, settings))
+    image, size = read_sized(data, settings.max_pixels, draft=decoded_side(networks, settings))
     features = None
     if settings.same_picture:
         features = in_pixels_of(size, describe(image, settings.gallery_features, settings.side))
-    regions = [for_embedding(one, network) for one in gallery_regions(image)] if settings.regions else []
-    return Content(size, for_embedding(image, network), features, regions)
+    pixels = [for_embedding(image, network) for network in networks]
+    regions = gallery_regions(image) if settings.regions else []
+    return Content(
+        size,
+        pixels[0],
+        pixels[1] if len(pixels) > 1 else None,
+        features,
+        [for_embedding(region, networks[-1]) for region in regions],
+    )
 
 
-def decoded_side(network: Network, settings: Settings) -> int:
+def decoded_side(networks: Sequence[Network], settings: Settings) -> int:
     """Return the shorter side that a picture needs at least, so that decoding it smaller loses nothing."""
-    return 2 * max(network.resize, settings.side)
+    return 2 * max(settings.side, *(network.resize for network in networks))
 
 
 def in_pixels_of(size: Size, features: LocalFeatures) -> LocalFeatures:

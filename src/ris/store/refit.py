@@ -1,8 +1,9 @@
 """What is fitted over all of a store, and how its tables are kept compact."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 
 import lance
 import numpy as np
@@ -10,7 +11,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ris.artifacts import checksum
-from ris.copies import views
 from ris.errors import RisError
 from ris.gallery.settings import Settings
 from ris.indexes.registry import REGISTRY
@@ -19,9 +19,10 @@ from ris.store.commits import SpaceNote, kept
 from ris.store.contents import projected_lines
 from ris.store.gallery import built_for, index_folder
 from ris.store.recall import measure_recall
-from ris.store.spaces import FOLDER, GROWTH, SAMPLE, SEED, Spaces, evenly, space_file
+from ris.store.spaces import FOLDER, GROWTH, SAMPLE, SEED, Embedded, Spaces, evenly, space_file
 from ris.store.tables import (
     CONTENTS,
+    COPIES,
     PICTURES,
     REGIONS,
     SMALL,
@@ -38,6 +39,8 @@ STALE = 0.2
 """Share of the contents that no picture shows, from which they are taken out."""
 PARTS = 64
 """Fragments of a small table from which it is written anew in one."""
+JOINED = 4096
+"""Contents in a fragment from which it is not joined with others: what a change writes anew, at most."""
 AT_ONCE = 10_000
 """Contents that are projected together."""
 
@@ -55,13 +58,19 @@ def refit(changes: Changes, settings: Settings, report: Progress) -> None:
     dataset = changes.dataset(CONTENTS)
     count = dataset.count_rows()
     report("fitting the spaces", 0, count)
+    kept_beside = {COPIES: changes.before.copies is not None, REGIONS: settings.regions}
+    beside = [changes.dataset(name) if kept else None for name, kept in kept_beside.items()]
+    dimension = (changes.before.copies or changes.before.identity).network.dimension
     with explained(changes.store):
         chosen = evenly(count, SAMPLE).tolist()
-        sample = _vectors(dataset.take(chosen, columns=["vector"]))
-        regions = None
-        if settings.regions:
-            regions = _regions(changes.dataset(REGIONS).take(chosen, columns=["vector"]))
-    spaces = Spaces.fit(sample, regions, count, settings) if count else None
+        sample = Embedded(
+            _vectors(dataset.take(chosen, columns=["vector"])),
+            *(
+                _beside(one, dimension, lambda table: table.take(chosen, columns=["vector"]))
+                for one in beside
+            ),
+        )
+    spaces = Spaces.fit(sample, count, settings) if count else None
     if former is not None:
         changes.drop(projected(former.version))
     if spaces is None:
@@ -75,10 +84,10 @@ def refit(changes: Changes, settings: Settings, report: Progress) -> None:
     changes.create(name, projected_schema(len(spaces.pca.components), settings.regions))
     done = 0
     for numbers, vectors in _parts(dataset):
-        if settings.regions:
-            with explained(store):
-                regions = _regions(changes.dataset(REGIONS).to_table(offset=done, limit=len(numbers)))
-        found = spaces.project(vectors, regions, settings)
+        read = partial(_lines, start=done, count=len(numbers))
+        with explained(store):
+            others = [_beside(one, dimension, read) for one in beside]
+        found = spaces.project(Embedded(vectors, *others), settings)
         changes.append(name, projected_lines(found, numbers, seal))
         done += len(numbers)
         report("fitting the spaces", done, count)
@@ -108,11 +117,25 @@ def compact(changes: Changes, only_where_it_pays: bool = False) -> bool:
     stale = np.setdiff1d(numbers, shown)
     pays = len(stale) > (STALE * len(numbers) if only_where_it_pays else 0)
     if pays:
-        for name in (CONTENTS, REGIONS):
+        for name in (CONTENTS, COPIES, REGIONS):
             if name in changes.before.tables:
                 changes.delete(name, "content", stale.tolist())
     changes.set(stale=0 if pays else len(stale))
     return pays
+
+
+def join(changes: Changes) -> None:
+    """Keep the fragments of contents few, whose files every commit names and every reader opens.
+
+    Beside large ones there are `PARTS` smaller ones of each table at most.
+    """
+    note = changes.value("space")
+    spaces = [] if note is None else [projected(note.version)]
+    for name in (CONTENTS, COPIES, REGIONS, *spaces):
+        if name in changes.before.tables:
+            fragments = changes.dataset(name).get_fragments()
+            if sum(fragment.physical_rows < JOINED for fragment in fragments) > PARTS:
+                changes.join(name, JOINED)
 
 
 def clean(changes: Changes) -> None:
@@ -165,10 +188,15 @@ def _parts(dataset: lance.LanceDataset) -> Iterator[tuple[npt.NDArray[np.int64],
         yield np.asarray(table["content"], np.int64), _vectors(table)
 
 
-def _regions(table: pa.Table) -> Vectors:
-    """Return the vectors (5 m, D) of the regions of contents."""
-    vectors = _vectors(table)
-    return vectors.reshape(views.REGIONS * len(vectors), -1)
+def _lines(dataset: lance.LanceDataset, start: int, count: int) -> pa.Table:
+    return dataset.to_table(columns=["vector"], offset=start, limit=count)
+
+
+def _beside(
+    dataset: lance.LanceDataset | None, dimension: int, read: Callable[[lance.LanceDataset], pa.Table]
+) -> Vectors | None:
+    """Return the vectors (j, E) of lines of a table beside the contents', where there is one."""
+    return None if dataset is None else _vectors(read(dataset)).reshape(-1, dimension)
 
 
 def _vectors(table: pa.Table) -> Vectors:

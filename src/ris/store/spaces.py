@@ -29,6 +29,23 @@ SEED = 0
 
 
 @dataclass(frozen=True, eq=False)
+class Embedded:
+    """Contents as the encoders see them."""
+
+    vectors: Vectors
+    """(m, D) of the encoder."""
+    copies: Vectors | None = None
+    """(m, E) of the encoder for copies; None where that is the same one."""
+    regions: Vectors | None = None
+    """(5 m, E) of their regions, by the encoder for copies; None where they are not kept."""
+
+    def for_copies(self, settings: Settings) -> Vectors:
+        """Return the vectors (m, E) that copies are searched among."""
+        own = self.vectors if self.copies is None else self.copies
+        return for_copies(own, self.regions, settings)
+
+
+@dataclass(frozen=True, eq=False)
 class Projected:
     """Contents in the spaces."""
 
@@ -47,6 +64,15 @@ class Projected:
         names = ("vectors", "lengths", "partitions", "region_lengths")
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
+    def first(self, count: int) -> "Projected":
+        """Return the first contents of them."""
+        return Projected(
+            self.vectors[:count],
+            self.lengths[:count],
+            self.partitions[:count],
+            self.region_lengths[:count],
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Spaces:
@@ -60,32 +86,34 @@ class Spaces:
     """(l, d) of the partitions of the PCA space; l is 0 where there are none."""
 
     @classmethod
-    def fit(cls, sample: Vectors, regions: Vectors | None, count: int, settings: Settings) -> Self | None:
-        """Fit to a sample (s, D) of `count` contents and its regions (5 s, D); None where they do not differ.
+    def fit(cls, sample: Embedded, count: int, settings: Settings) -> Self | None:
+        """Fit to a sample of `count` contents; None where they do not differ.
 
         On one thread, as the order of a sum over several would change its last digit from run to run.
         """
         with threadpool_limits(1, "blas"):
-            basis = fit_basis(sample)
-            if basis is None:
+            basis = of_copies = fit_basis(sample.vectors)
+            if sample.copies is not None or sample.regions is not None:
+                of_copies = fit_basis(sample.for_copies(settings))
+            if basis is None or of_copies is None:
                 return None
             pca = basis.first(settings.n_components, settings.pca_whiten)
             centres = np.zeros((0, len(pca.components)), np.float32)
             if count > settings.exact_up_to:
-                centres = fit_centres(projected(sample, pca), count, SEED)
-            of_copies = basis if regions is None else fit_basis(for_copies(sample, regions, settings))
-            whitened = (of_copies or basis).first(settings.whitened, settings.whiten)
+                centres = fit_centres(projected(sample.vectors, pca), count, SEED)
+            whitened = of_copies.first(settings.whitened, settings.whiten)
         return cls(pca, whitened, centres)
 
-    def project(self, vectors: Vectors, regions: Vectors | None, settings: Settings) -> Projected:
-        """Bring the encoder's vectors (m, D), and those of their regions (5 m, D), into the spaces."""
-        of_regions = np.zeros((len(vectors), 0), np.float32)
+    def project(self, embedded: Embedded, settings: Settings) -> Projected:
+        """Bring contents into the spaces."""
+        count, regions = len(embedded.vectors), embedded.regions
+        of_regions = np.zeros((count, 0), np.float32)
         with threadpool_limits(1, "blas"):
-            found = projected(vectors, self.pca)
-            lengths = projected_lengths(for_copies(vectors, regions, settings), self.whitened)
+            found = projected(embedded.vectors, self.pca)
+            lengths = projected_lengths(embedded.for_copies(settings), self.whitened)
             if regions is not None:
-                of_regions = projected_lengths(regions, self.whitened).reshape(len(vectors), REGIONS)
-        partitions = np.full(len(vectors), -1, np.int64)
+                of_regions = projected_lengths(regions, self.whitened).reshape(count, REGIONS)
+        partitions = np.full(count, -1, np.int64)
         if len(self.centres):
             partitions = IvfIndex(self.centres, {"n_probes": 1}).partitions(found)
         return Projected(found, lengths, partitions, of_regions)

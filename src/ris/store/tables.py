@@ -24,7 +24,7 @@ from ris.store.commits import Commit, Table, write_commit
 from ris.types import DamagedError, ReadOnlyError
 
 PICTURES, COLUMNS, REJECTED, MAP = "pictures", "columns", "rejected", "map"
-CONTENTS, REGIONS = "contents", "regions"
+CONTENTS, COPIES, REGIONS = "contents", "copies", "regions"
 REJECTED_SCHEMA = pa.schema(
     {
         "path": pa.string(),
@@ -61,12 +61,12 @@ def contents_schema(dimension: int) -> pa.Schema:
     )
 
 
-def regions_schema(dimension: int) -> pa.Schema:
-    """Return what is kept of the regions of contents: the vectors of each content's, one after the other."""
+def beside_schema(numbers: int) -> pa.Schema:
+    """Return what is kept beside each content: its vector for copies, or those of its regions in one line."""
     return pa.schema(
         {
             "content": pa.int64(),
-            "vector": pa.list_(pa.float32(), views.REGIONS * dimension),
+            "vector": pa.list_(pa.float32(), numbers),
             "vector_checksum": pa.uint64(),
         }
     )
@@ -169,7 +169,7 @@ def read_fragments(store: Path, commit: Commit, name: str, known: Fragments | No
     dataset = open_table(store, commit, name)
     with explained(store):
         for fragment in dataset.get_fragments():
-            files = {file: sums[file] for file in _files(name, fragment)}
+            files = {file: sums[file] for file in files_of(name, fragment)}
             key = (*files, *files.values())
             if known is not None and key in known:
                 found[key] = known[key]
@@ -277,6 +277,17 @@ class Changes:
             with explained(self.store):
                 self.dataset(name).delete(f"{column} IN ({listed})")
 
+    def join(self, name: str, rows: int) -> None:
+        """Write fragments of a table that stand beside each other and have fewer rows anew, as one.
+
+        The order of the lines stays.
+        """
+        self.touched = True
+        with explained(self.store):
+            self.dataset(name).optimize.compact_files(
+                target_rows_per_fragment=rows, materialize_deletions=False, num_threads=1
+            )
+
     def replace(self, name: str, table: pa.Table) -> None:
         """Put other lines in place of all that there are."""
         self.touched = True
@@ -332,7 +343,7 @@ def _described(store: Path, name: str, dataset: lance.LanceDataset, before: Tabl
     folder = f"{name}.lance"
     files = [f"{folder}/_versions/{2**64 - 1 - dataset.version}.manifest"]
     for fragment in dataset.get_fragments():
-        files += _files(name, fragment)
+        files += files_of(name, fragment)
     known = before.files if before is not None else {}
     return Table(
         version=dataset.version,
@@ -340,7 +351,7 @@ def _described(store: Path, name: str, dataset: lance.LanceDataset, before: Tabl
     )
 
 
-def _files(name: str, fragment: lance.LanceFragment) -> list[str]:
+def files_of(name: str, fragment: lance.LanceFragment) -> list[str]:
     """Return the files of a fragment, relative to the store."""
     folder, deleted = f"{name}.lance", fragment.deletion_file()
     files = [f"{folder}/data/{file.path}" for file in fragment.data_files()]

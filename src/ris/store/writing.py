@@ -10,8 +10,9 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from ris.encoders.embedder import Embedder
-from ris.encoders.named import Identity
+from ris.config import Network
+from ris.copies import views
+from ris.encoders.named import Identity, OpenEncoder
 from ris.errors import RisError
 from ris.gallery.catalogue import COLUMNS_SCHEMA
 from ris.gallery.settings import Settings
@@ -22,10 +23,11 @@ from ris.store.contents import Contents
 from ris.store.folder import File, walk
 from ris.store.ingest import BATCH, Reading, read_file
 from ris.store.placing import Pictures, Placing
-from ris.store.refit import clean, compact, refit, wants_refit
+from ris.store.refit import clean, compact, join, refit, wants_refit
 from ris.store.tables import (
     COLUMNS,
     CONTENTS,
+    COPIES,
     PICTURES,
     REGIONS,
     REJECTED,
@@ -33,10 +35,10 @@ from ris.store.tables import (
     Changes,
     Fragments,
     as_table,
+    beside_schema,
     contents_schema,
     explained,
     read_small,
-    regions_schema,
 )
 from ris.threads import in_order, worker_threads
 from ris.types import (
@@ -63,11 +65,14 @@ CLEANED = 20
 """Commits after which files are deleted that no kept commit names."""
 WEIGHTS = "encoder.safetensors"
 """The encoder's weights, where no package brings them."""
+COPIES_WEIGHTS = "copies.safetensors"
+"""Likewise of the encoder for copies."""
 LEFTOVERS = {
     commits.FOLDER,
     commits.LOCK,
     WEIGHTS,
-    *(f"{name}.lance" for name in (*SMALL, CONTENTS, REGIONS)),
+    COPIES_WEIGHTS,
+    *(f"{name}.lance" for name in (*SMALL, CONTENTS, COPIES, REGIONS)),
 }
 """All that a build that was broken off before its first commit can leave."""
 
@@ -79,9 +84,9 @@ class Work:
     store: Path
     root: Path
     """The folder of pictures."""
-    identity: Identity
-    """Of the encoder."""
-    embedder: Embedder
+    encoder: OpenEncoder
+    copies: OpenEncoder | None
+    """By which copies are looked for; None where that is the same one."""
     settings: Settings
     threads: int
     progress: Progress | None = None
@@ -91,20 +96,30 @@ class Work:
     checksum: bool = False
     """See `SearchEngine.sync`."""
 
+    @property
+    def identities(self) -> tuple[Identity, Identity | None]:
+        """Of the encoder, and of that for copies."""
+        return self.encoder.identity, None if self.copies is None else self.copies.identity
+
+    @property
+    def networks(self) -> list[Network]:
+        """See `describe_content`."""
+        return [one.network for one in self.identities if one is not None]
+
     def report(self, what: str, done: int, total: int) -> None:
         """Report progress."""
         if self.progress is not None:
             self.progress(what, done, total)
 
 
-def build(work: Work, weights: bytes | None) -> Change:
+def build(work: Work, weights: Mapping[str, bytes]) -> Change:
     """Make a store of all that the folder holds, or go on with one whose making was broken off.
 
     After every `COMMITTED` files what was made so far is kept.
 
     Args:
         work: see `Work`.
-        weights: of the encoder, as safetensors, where the store must keep them.
+        weights: of the encoders that the store must keep, as safetensors, by `WEIGHTS` and `COPIES_WEIGHTS`.
 
     Raises:
         RisError: there is a store already, the store's folder holds something else, or the pictures' folder
@@ -211,7 +226,7 @@ def _writing(work: Work) -> Iterator[Changes]:
     """
     with locked(work.store):
         commit = latest(work.store)
-        if commit.identity != work.identity:
+        if (commit.identity, commit.copies) != work.identities:
             raise DamagedError(f"{work.store} was built anew with another encoder; open it again.")
         yield Changes(work.store, commit)
 
@@ -245,25 +260,27 @@ def _make_folder(work: Work) -> bool:
     return False
 
 
-def _begun(work: Work, weights: bytes | None) -> Changes:
+def _begun(work: Work, weights: Mapping[str, bytes]) -> Changes:
     """Return the changes to a store that is empty, or to one whose building was broken off."""
     if commits.is_store(work.store):
         commit = latest(work.store)
-        if (commit.identity, commit.settings) != (work.identity, work.settings):
+        if (commit.identity, commit.copies, commit.settings) != (*work.identities, work.settings):
             raise RisError(
                 f"{work.store} was begun with another encoder or other options; build with these, or name a "
                 "new folder."
             )
         return Changes(work.store, commit)
-    if weights is not None:
+    for name, data in weights.items():
         with explained(work.store):
-            (work.store / WEIGHTS).write_bytes(weights)
+            (work.store / name).write_bytes(data)
+    identity, copies = work.identities
     commit = Commit(
         format=commits.FORMAT,
         token=os.urandom(16).hex(),
         number=0,
         generation=0,
-        identity=work.identity,
+        identity=identity,
+        copies=copies,
         settings=work.settings,
         folder=named(work.store, work.root),
         tables={},
@@ -275,13 +292,28 @@ def _begun(work: Work, weights: bytes | None) -> Changes:
     changes = Changes(work.store, commit)
     for name in (PICTURES, COLUMNS, REJECTED):
         changes.create(name, SMALL[name])
-    changes.create(CONTENTS, contents_schema(work.identity.network.dimension))
-    if work.settings.regions:
-        changes.create(REGIONS, regions_schema(work.identity.network.dimension))
+    create_contents(changes)
     return changes
 
 
-def _built(work: Work, weights: bytes | None) -> Commit:
+def weights_of(store: Path, name: str) -> bytes | None:
+    """Return an encoder's weights that a store keeps, by `WEIGHTS` or `COPIES_WEIGHTS`; None of others."""
+    file = store / name
+    return file.read_bytes() if file.is_file() else None
+
+
+def create_contents(changes: Changes) -> None:
+    """Make the tables of what files show, empty."""
+    identity, copies = changes.before.identity, changes.before.copies
+    changes.create(CONTENTS, contents_schema(identity.network.dimension))
+    if copies is not None:
+        changes.create(COPIES, beside_schema(copies.network.dimension))
+    if changes.before.settings.regions:
+        dimension = (copies or identity).network.dimension
+        changes.create(REGIONS, beside_schema(views.REGIONS * dimension))
+
+
+def _built(work: Work, weights: Mapping[str, bytes]) -> Commit:
     """Read all files, commit after commit, and fit the spaces."""
     changes = _begun(work, weights)
     with suppress(RisError):  # the next sync says how
@@ -294,6 +326,7 @@ def _built(work: Work, weights: bytes | None) -> Commit:
         following.place(batch, everything=False, progress=(done, total))
         done += len(batch)
         if changes.touched:
+            join(changes)
             changes.commit(unread=total - done)
     # What changed meanwhile; of a folder that stands still, next to nothing.
     quiet = replace(work, progress=None)
@@ -333,7 +366,7 @@ class _Following:
     def __init__(self, changes: Changes, work: Work) -> None:
         self._changes, self._work = changes, work
         self._pictures = Pictures.read(changes, work.known)
-        self._contents = Contents(changes, work.identity, work.embedder)
+        self._contents = Contents(changes, work.encoder, work.copies)
 
     def place(
         self,
@@ -363,13 +396,14 @@ class _Following:
         work, contents = self._work, self._contents
         done, total = progress or (0, len(files))
         with worker_threads(work.threads) as pool:
-            read = partial(read_file, work.root, work.identity.network, work.settings, contents)
+            read = partial(read_file, work.root, work.networks, work.settings, contents)
             for count, one in enumerate(in_order(pool, read, files, lead=2 * BATCH + work.threads), 1):
                 yield contents.keep(one)
                 work.report("reading pictures", done + count, total)
                 if progress is None and count % COMMITTED == 0:
                     # What no picture shows yet is seen by nobody, and is not made again after a kill.
                     contents.write()
+                    join(self._changes)
                     self._changes.commit()
         contents.write()
 
@@ -390,6 +424,7 @@ def _check_removals(root: Path, placing: Placing) -> None:
 
 def _settle(changes: Changes, work: Work) -> None:
     """Fit the spaces where they have none or have outgrown them, and keep the tables in few parts."""
+    join(changes)
     compacted = compact(changes, only_where_it_pays=True)
     if compacted or wants_refit(changes):
         refit(changes, work.settings, work.report)

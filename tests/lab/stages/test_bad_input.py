@@ -320,27 +320,27 @@ def test_features_that_do_not_fit(
         assert files(searchable) == before
 
 
-def edited(tree: Path, **changes: Any) -> None:
-    path = tree / layout.index("knn", "finetuned") / "index.json"
+def edited(tree: Path, name: str = "annoy", **changes: Any) -> None:
+    path = tree / layout.index(name, "finetuned") / "index.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-def swapped(tree: Path, name: str) -> None:
-    folder = tree / layout.index("knn", "finetuned")
+def swapped(tree: Path, name: str, by: str) -> None:
+    folder = tree / layout.index(name, "finetuned")
     shutil.rmtree(folder)
-    shutil.copytree(tree / layout.index(name, "finetuned"), folder)
+    shutil.copytree(tree / layout.index(by, "finetuned"), folder)
 
 
 def data_file(tree: Path) -> Path:
-    folder = tree / layout.index("knn", "finetuned")
+    folder = tree / layout.index("annoy", "finetuned")
     return max(folder.iterdir(), key=lambda path: path.stat().st_size)
 
 
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda tree: swapped(tree, "annoy"), "has kind annoy, not exact"),
-        (lambda tree: swapped(tree, "knn_pca"), "has dimension 4, not 12"),
+        (lambda tree: edited(tree, kind="exact"), "has kind exact, not annoy"),
+        (lambda tree: swapped(tree, "annoy", "annoy_pca"), "has dimension 4, not 12"),
         (lambda tree: edited(tree, metric="angular"), "has metric angular, not euclidean"),
         (lambda tree: edited(tree, made_for="sha256:00"), "built over other vectors"),
         (lambda tree: edited(tree, count="many"), "index.json is damaged"),
@@ -357,8 +357,37 @@ def test_indexes_that_are_not_what_they_should_be(
     before = files(searchable)
     sentence = refused(evaluate)
     assert said in sentence
-    assert layout.index("knn", "finetuned") in sentence
+    assert layout.index("annoy", "finetuned") in sentence
     assert files(searchable) == before
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda tree: swapped(tree, "knn", "annoy"),
+        lambda tree: swapped(tree, "knn", "knn_pca"),
+        lambda tree: edited(tree, "knn", normalise=False),
+        lambda tree: edited(tree, "knn", vectors={}),
+        lambda tree: edited(tree, "knn", catalog="sha256:00"),
+        lambda tree: (tree / layout.index("knn", "finetuned") / "index.json").write_text("[]"),
+        lambda tree: replant(tree, np.ones((40, 12), np.float32)),
+    ],
+    ids=["kind", "space", "normalised", "no vectors", "catalog", "no note", "other vectors"],
+)
+def test_an_exact_index_over_other_vectors(
+    spoil: Callable[[Path], None], searchable: Path, refused: Refused
+) -> None:
+    spoil(searchable)
+    before = files(searchable)
+    sentence = refused(evaluate)
+    assert f"{layout.index('knn', 'finetuned')} was built over other vectors" in sentence
+    assert files(searchable) == before
+
+
+def test_an_exact_index_keeps_no_copy_of_its_vectors(searchable: Path) -> None:
+    for name in ("knn", "knn_pca"):
+        for file in (searchable / "indexes" / name).rglob("*"):
+            assert file.is_dir() or file.name == "index.json"
 
 
 def test_a_group_on_two_sides_of_the_split(searchable: Path, refused: Refused) -> None:

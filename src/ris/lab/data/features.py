@@ -18,6 +18,19 @@ def write_features(path: Path, vectors: Vectors, catalog_sha256: str) -> None:
     write_json(path.with_suffix(".json"), identity)
 
 
+def checksum_of(path: Path) -> str:
+    """Return the checksum that an array of vectors was written with.
+
+    Raises:
+        RisError: it was not written, or what is said of it is damaged.
+    """
+    identity = read_json(path.with_suffix(".json"))
+    found = identity.get("array") if isinstance(identity, dict) else None
+    if not isinstance(found, str):
+        raise RisError(f"{path} is missing or damaged; run the extract and pca stages again.")
+    return found
+
+
 def read_features(path: Path, catalog_sha256: str) -> Vectors:
     """Read (N, D) float32 vectors; row i is image i of the catalog.
 
