@@ -169,6 +169,8 @@ class SearchEngine:
         store: str | Path,
         *,
         encoder: str | Path | None = None,
+        weights: str | Path | None = None,
+        accept_licence: bool = False,
         device: Device = "cpu",
         same_picture: bool = True,
         regions: bool = False,
@@ -186,8 +188,12 @@ class SearchEngine:
             folder: of pictures; it is only read.
             store: folder to be made; where it exists, it must be empty, or a store whose building was
                 broken off, which then goes on.
-            encoder: a named pre-trained backbone, or an encoder folder such as the pipeline's
-                `models/encoder`; None for `efficientnet_lite0`, which works offline.
+            encoder: a name that `ris encoders` lists, `timm:` and the name of a model of timm, or an encoder
+                folder such as the pipeline's `models/encoder`; None for `efficientnet_lite0`, which works
+                offline.
+            weights: file of a named encoder's weights, or a folder with `model.safetensors`; None for the
+                publisher's, which are loaded and then kept in the store.
+            accept_licence: accept the licence of weights that ask for it.
             device: what embeds, now and later: the processor, or the GPU that PyTorch names `cuda` or `mps`
                 (the last was never run).
             same_picture: keep local features, so that the very same picture can be proven, some 36 kB a
@@ -206,13 +212,13 @@ class SearchEngine:
         root, place = Path(folder).absolute(), Path(store).absolute()
         if not root.is_dir():
             raise RisError(f"{folder} is no folder; name the folder of the pictures.")
-        identity, weights = choose(encoder, device)
+        identity, kept = choose(encoder, device, None if weights is None else Path(weights), accept_licence)
         threads = threads or os.cpu_count() or 1
-        embedder = restore(identity, weights, threads)
+        embedder = restore(identity, kept, threads)
         settings = Settings(
             same_picture=same_picture, regions=regions and same_picture, indexes=_approximate(indexes)
         )
-        writing.build(Work(place, root, identity, embedder, settings, threads, progress), weights)
+        writing.build(Work(place, root, identity, embedder, settings, threads, progress), kept)
         return cls(StoreGallery(place), embedder, threads, urls)
 
     @classmethod
