@@ -24,8 +24,9 @@ from ris.copies.local_features import LocalFeatures, describe
 from ris.copies.threshold import Threshold
 from ris.copies.views import query_views
 from ris.encoders.embedder import Device, Embedder
-from ris.encoders.named import choose, restore
+from ris.encoders.named import choose, directions, restore
 from ris.encoders.transforms import Pixels, for_embedding
+from ris.encoders.words import meaning
 from ris.errors import RisError
 from ris.gallery import embedding_map
 from ris.gallery.calibrating import Collection, Plan, Verdicts, calibrate_collection, check_plan
@@ -81,6 +82,7 @@ from ris.types import (
     Rejected,
     Relation,
     RemovalError,
+    TextAnswer,
     UnconfirmedError,
     Version,
 )
@@ -111,6 +113,7 @@ __all__ = [
     "Relation",
     "RemovalError",
     "SearchEngine",
+    "TextAnswer",
     "UnconfirmedError",
     "Version",
     "is_store",
@@ -157,6 +160,7 @@ class SearchEngine:
         self._store = gallery.store
         self._embedder, self._threads, self._urls = embedder, threads, urls
         self._pool = ThreadPoolExecutor(threads)
+        self._directions: Vectors | None = None
         self._copies: tuple[StoreGallery | None, Duplicates] = None, Duplicates([], [])
         self._map: tuple[StoreGallery | None, npt.NDArray[np.float32]] = None, np.zeros((0, 2), np.float32)
 
@@ -524,6 +528,43 @@ class SearchEngine:
         prepared = self._prepared(gallery, query, box, prove=verify)
         wanted = _wanted(k, index, max_distance, collapse, verify)
         return similar(gallery, prepared, gallery.catalogue.mask(Filter.checked(where)), wanted)
+
+    def search_text(
+        self,
+        text: str,
+        k: int = 10,
+        *,
+        index: str = "auto",
+        max_distance: float | None = None,
+        where: Filter | None = None,
+        collapse: bool = False,
+    ) -> TextAnswer:
+        """Find what some words name, with a network that was trained on ImageNet's classes.
+
+        What words can mean are the thousand classes, or what is defined by words like theirs; colours and
+        numbers of things are not understood. A distance is larger than those between pictures.
+
+        Args:
+            text: such as `umbrella`, `musical instrument`, `a laptop beside a cup`.
+            k: hits wanted.
+            index: one of `INDEXES`, or `auto`.
+            max_distance: of a hit.
+            where: which pictures count.
+            collapse: see `search`.
+
+        Raises:
+            BadQueryError: nothing is known by that name, with the nearest known ones; or the store's encoder
+                knows no classes; or another argument is not allowed.
+        """
+        gallery = self._gallery
+        check_k(k)
+        wanted = _wanted(k, index, max_distance, collapse, verify=False)
+        if self._directions is None:
+            self._directions = directions(gallery.identity)
+        meant = meaning(arguments.text("text", text))
+        vector = normalise(self._directions[list(meant.classes)].mean(axis=0)[None])[0]
+        hits = similar(gallery, Prepared(vector, None), gallery.catalogue.mask(Filter.checked(where)), wanted)
+        return TextAnswer(hits, meant.names, meant.ignored)
 
     def find(
         self, query: Query, k: int = 10, *, where: Filter | None = None, box: Box | None = None

@@ -15,7 +15,9 @@ from ris.encoders.registry import ENTRIES, Entry, check_licence, named
 from ris.encoders.runtime import Precision
 from ris.encoders.weights import fetch_weights
 from ris.errors import RisError
-from ris.types import DamagedError
+from ris.indexes.projection import normalise
+from ris.indexes.vectors import Vectors
+from ris.types import BadQueryError, DamagedError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -165,6 +167,23 @@ def restore(identity: Identity, weights: bytes | None, threads: int = 1) -> Embe
         model = converted(_module(network, weights, file), network)
         cache.keep(place, model)
     return Embedder(network, runtime.on_processor(model, identity.precision, threads))
+
+
+def directions(identity: Identity) -> Vectors:
+    """Return where a store's network has each of ImageNet's thousand classes: (1000, D) of length 1.
+
+    Raises:
+        BadQueryError: it has no such classes, or the store does not know where.
+    """
+    if not identity.packaged:
+        able = ", ".join(name for name in BACKBONES if ENTRIES[name].words)
+        raise BadQueryError(
+            f"Words say nothing to the store's encoder, {identity.network.name}; build a store with one of "
+            f"{able}, or search by a picture."
+        )
+    from ris.encoders.backbone import last_layer
+
+    return normalise(last_layer(identity.network, _packaged_file(identity)).numpy())
 
 
 def _on_gpu(identity: Identity, weights: bytes | None, file: Path | None) -> Embedder:
