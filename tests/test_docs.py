@@ -55,6 +55,7 @@ NOT_RUN: dict[str, list[str]] = {
     ],
     "docs/how-to/encoder.md": [
         "pip install 'ris[backbones]'",
+        "ris build photos photos-dino.ris --encoder dinov2_small",
         "ris build photos photos-mine.ris --encoder models/encoder",
         "ris evaluate photos --encoder efficientnet_lite0",
     ],

@@ -29,13 +29,13 @@ class Weights(Section):
     """Where a backbone's pre-trained weights come from."""
 
     source: str = Field(min_length=1)
-    """URL, file, `package:NAME/FILE` for a file inside an installed package, or `random:`."""
+    """URL, file, `package:NAME/FILE` inside an installed package, `hub:OWNER/NAME`, or `random:`."""
     checksum: Checksum | None = None
 
     @model_validator(mode="after")
     def _checksummed(self) -> "Weights":
-        if self.source != "random:" and self.checksum is None:
-            raise ValueError("needs a checksum unless its source is 'random:'")
+        if not self.source.startswith(("random:", "hub:")) and self.checksum is None:
+            raise ValueError("needs a checksum unless its source is 'random:' or a 'hub:'")
         return self
 
 
@@ -53,6 +53,13 @@ class Network(Section):
     interpolation: Literal["bilinear", "bicubic"]
     mean: Triple
     std: tuple[Spread, Spread, Spread]
+    pooling: Literal["avg", "token", "map"] | None = None
+    """How timm makes one vector of a picture's parts; None for the model's own way."""
+
+    @property
+    def described(self) -> str:
+        """All of it as JSON; what is as it is by default is left out, so that older notes stay equal."""
+        return self.model_dump_json(exclude_defaults=True)
 
     @model_validator(mode="after")
     def _crop_fits(self) -> "Network":

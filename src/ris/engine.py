@@ -24,8 +24,9 @@ from ris.copies.local_features import LocalFeatures, describe
 from ris.copies.threshold import Threshold
 from ris.copies.views import query_views
 from ris.encoders.embedder import Device, Embedder
-from ris.encoders.named import OpenEncoder, choose, restore
+from ris.encoders.named import OpenEncoder, choose, directions, restore
 from ris.encoders.transforms import Pixels, for_embedding
+from ris.encoders.words import meaning
 from ris.errors import RisError
 from ris.gallery import embedding_map
 from ris.gallery.calibrating import Collection, Plan, Verdicts, calibrate_collection, check_plan
@@ -81,6 +82,7 @@ from ris.types import (
     Rejected,
     Relation,
     RemovalError,
+    TextAnswer,
     UnconfirmedError,
     Version,
 )
@@ -111,6 +113,7 @@ __all__ = [
     "Relation",
     "RemovalError",
     "SearchEngine",
+    "TextAnswer",
     "UnconfirmedError",
     "Version",
     "is_store",
@@ -160,6 +163,7 @@ class SearchEngine:
         self._embedder, self._threads, self._urls = embedder, threads, urls
         self._copies_embedder = copies
         self._pool = ThreadPoolExecutor(threads)
+        self._directions: Vectors | None = None
         self._copies: tuple[StoreGallery | None, Duplicates] = None, Duplicates([], [])
         self._map: tuple[StoreGallery | None, npt.NDArray[np.float32]] = None, np.zeros((0, 2), np.float32)
 
@@ -172,6 +176,8 @@ class SearchEngine:
         store: str | Path,
         *,
         encoder: str | Path | None = None,
+        weights: str | Path | None = None,
+        accept_licence: bool = False,
         device: Device = "cpu",
         copies_encoder: str | Path | None = None,
         same_picture: bool = True,
@@ -190,8 +196,12 @@ class SearchEngine:
             folder: of pictures; it is only read.
             store: folder to be made; where it exists, it must be empty, or a store whose building was
                 broken off, which then goes on.
-            encoder: a named pre-trained backbone, or an encoder folder such as the pipeline's
-                `models/encoder`; None for `efficientnet_lite0`, which works offline.
+            encoder: a name that `ris encoders` lists, `timm:` and the name of a model of timm, or an encoder
+                folder such as the pipeline's `models/encoder`; None for `efficientnet_lite0`, which works
+                offline.
+            weights: file of a named encoder's weights, or a folder with `model.safetensors`; None for the
+                publisher's, which are loaded and then kept in the store.
+            accept_licence: accept the licence of weights that ask for it.
             device: what embeds, now and later: the processor, or the GPU that PyTorch names `cuda` or `mps`
                 (the last was never run).
             copies_encoder: another one, named likewise, by which `find` and `duplicates` look for copies, and
@@ -216,18 +226,19 @@ class SearchEngine:
         if copies_encoder is not None and not same_picture:
             raise RisError("An encoder for copies needs local features; leave one of the two options out.")
         threads = threads or os.cpu_count() or 1
-        first, held = _opened(encoder, device, threads)
-        weights, copies = {WEIGHTS: held}, None
+        file = None if weights is None else Path(weights)
+        first, held = _opened(encoder, device, threads, file, accept_licence)
+        kept, copies = {WEIGHTS: held}, None
         if copies_encoder is not None:
             copies, held = _opened(copies_encoder, device, threads)
-            weights[COPIES_WEIGHTS] = held
+            kept[COPIES_WEIGHTS] = held
             if copies.identity == first.identity:
                 raise RisError("The encoder for copies is the store's own; leave it out.")
         settings = Settings(
             same_picture=same_picture, regions=regions and same_picture, indexes=_approximate(indexes)
         )
-        kept = {name: data for name, data in weights.items() if data is not None}
-        writing.build(Work(place, root, first, copies, settings, threads, progress), kept)
+        files = {name: data for name, data in kept.items() if data is not None}
+        writing.build(Work(place, root, first, copies, settings, threads, progress), files)
         for_copies = None if copies is None else copies.embedder
         return cls(StoreGallery(place), first.embedder, for_copies, threads, urls)
 
@@ -538,6 +549,43 @@ class SearchEngine:
         prepared = self._prepared(gallery, query, box, prove=verify)
         wanted = _wanted(k, index, max_distance, collapse, verify)
         return similar(gallery, prepared, gallery.catalogue.mask(Filter.checked(where)), wanted)
+
+    def search_text(
+        self,
+        text: str,
+        k: int = 10,
+        *,
+        index: str = "auto",
+        max_distance: float | None = None,
+        where: Filter | None = None,
+        collapse: bool = False,
+    ) -> TextAnswer:
+        """Find what some words name, with a network that was trained on ImageNet's classes.
+
+        What words can mean are the thousand classes, or what is defined by words like theirs; colours and
+        numbers of things are not understood. A distance is larger than those between pictures.
+
+        Args:
+            text: such as `umbrella`, `musical instrument`, `a laptop beside a cup`.
+            k: hits wanted.
+            index: one of `INDEXES`, or `auto`.
+            max_distance: of a hit.
+            where: which pictures count.
+            collapse: see `search`.
+
+        Raises:
+            BadQueryError: nothing is known by that name, with the nearest known ones; or the store's encoder
+                knows no classes; or another argument is not allowed.
+        """
+        gallery = self._gallery
+        check_k(k)
+        wanted = _wanted(k, index, max_distance, collapse, verify=False)
+        if self._directions is None:
+            self._directions = directions(gallery.identity)
+        meant = meaning(arguments.text("text", text))
+        vector = normalise(self._directions[list(meant.classes)].mean(axis=0)[None])[0]
+        hits = similar(gallery, Prepared(vector, None), gallery.catalogue.mask(Filter.checked(where)), wanted)
+        return TextAnswer(hits, meant.names, meant.ignored)
 
     def find(
         self, query: Query, k: int = 10, *, where: Filter | None = None, box: Box | None = None
@@ -995,10 +1043,16 @@ class SearchEngine:
         return describe(image, gallery.settings.query_features, gallery.settings.side)
 
 
-def _opened(encoder: str | Path | None, device: Device, threads: int) -> tuple[OpenEncoder, bytes | None]:
+def _opened(
+    encoder: str | Path | None,
+    device: Device,
+    threads: int,
+    weights: Path | None = None,
+    accept_licence: bool = False,
+) -> tuple[OpenEncoder, bytes | None]:
     """Open an encoder that a new store is asked to have; return the weights that it must keep with it."""
-    identity, weights = choose(encoder, device)
-    return OpenEncoder(identity, restore(identity, weights, threads)), weights
+    identity, kept = choose(encoder, device, weights, accept_licence)
+    return OpenEncoder(identity, restore(identity, kept, threads)), kept
 
 
 def _wanted(k: int, index: str, max_distance: float | None, collapse: bool, verify: bool) -> Wanted:

@@ -142,6 +142,17 @@ class Hit:
 
 
 @dataclass(frozen=True)
+class TextAnswer:
+    """What is like some words."""
+
+    hits: list[Hit]
+    meant: tuple[str, ...]
+    """What the words were taken for, by name."""
+    ignored: tuple[str, ...]
+    """Those of the words that nothing is known of."""
+
+
+@dataclass(frozen=True)
 class Finding:
     """The answer to the question where a very picture is."""
 

@@ -191,6 +191,18 @@ def test_a_search_with_an_upload_is_the_engines(live: Live, part: bytes) -> None
     assert np.allclose(first["outline"], [(20, 30), (160, 30), (160, 200), (20, 200)], atol=3)
 
 
+def test_a_search_with_words_is_the_engines(live: Live) -> None:
+    answer = live.engine.search_text("red umbrella", 5)
+    found = get(live, "/api/text", text="red umbrella", k=5, offset=2)
+    assert told(found["hits"]) == plain(answer.hits)[2:]
+    assert (found["meant"], found["ignored"], found["more"]) == (["umbrella"], ["red"], True)
+    within = get(live, "/api/text", text="umbrella", label=["deep"])
+    assert {hit["picture"]["label"] for hit in within["hits"]} == {"deep"}
+    problem = refused(live.client.get("/api/text", params={"text": "umbrela"}), 400)
+    assert "the nearest words that it knows are umbrella" in problem["detail"]
+    refused(live.client.get("/api/text", params={"text": ""}), 422)
+
+
 def test_pages_of_a_search_are_parts_of_one_answer(live: Live, stranger: bytes) -> None:
     whole = told(post(live, "/api/search", stranger, k=20, verify=False)["hits"])
     parts = [post(live, "/api/search", stranger, k=k, offset=k - 5, verify=False) for k in (5, 10, 15, 20)]

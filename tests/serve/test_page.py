@@ -189,6 +189,24 @@ def test_a_result_is_searched_from_and_its_address_can_be_shared(open_page: Open
     assert names(elsewhere) == after
 
 
+def test_words_are_searched_with_and_their_address_can_be_shared(open_page: Open) -> None:
+    page = open_page()
+    page.get_by_label("Words to search with").fill("red umbrella")
+    with answered(page, "/api/text"):
+        page.get_by_role("button", name="Search by words").click()
+    expect(page.get_by_text("Taken for: umbrella. Not understood: red.")).to_be_visible()
+    expect(page.locator(".card")).to_have_count(24)
+    expect(page.locator("#panel")).to_be_hidden()
+    found = names(page)
+    elsewhere = open_page(page.url)
+    expect(elsewhere.locator(".card")).to_have_count(24)
+    assert names(elsewhere) == found
+    expect(elsewhere.get_by_label("Words to search with")).to_have_value("red umbrella")
+    with answered(page, "/api/search"):
+        page.locator(".card").nth(1).locator(".shot").click()
+    assert "text=" not in page.url
+
+
 def test_the_back_button_finds_an_upload_again(open_page: Open, part: bytes) -> None:
     page = open_page()
     upload(page, part)

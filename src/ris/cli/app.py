@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from ris import __version__
 from ris.cli.calibrating import calibrate
 from ris.cli.changing import add, build, refit, relocate, remove, restore, sync
+from ris.cli.encoders import encoders
 from ris.cli.ending import gracefully
 from ris.cli.judging import evaluate
 from ris.cli.looking import export, info, verify
@@ -22,6 +23,7 @@ PANELS: dict[str, Sequence[Callable[..., None]]] = {
     "Make and change a store": (build, add, remove, sync, refit, calibrate, relocate, restore),
     "Ask a store": (search, find, duplicates, serve, mcp),
     "Look at a store": (info, verify, evaluate, export),
+    "Choose a network": (encoders,),
 }
 
 INTRODUCTION = """

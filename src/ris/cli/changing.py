@@ -33,11 +33,24 @@ def build(
     encoder: Annotated[
         str | None,
         typer.Option(
-            help="A pre-trained network by name, or an encoder folder that the pipeline made; without it, "
-            "efficientnet_lite0, which is installed with this package.",
+            help="A network by name, see `ris encoders`, timm: and the name of one of timm's models, or an "
+            "encoder folder that the pipeline made; without it, efficientnet_lite0, which is installed with "
+            "this package.",
             show_default=False,
         ),
     ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of a named encoder's weights, or a folder with model.safetensors; without it, the "
+            "publisher's are loaded.",
+            show_default=False,
+        ),
+    ] = None,
+    accept_licence: Annotated[
+        bool,
+        typer.Option("--accept-licence", help="Accept the licence of weights that ask for it."),
+    ] = False,
     device: Annotated[
         Literal["cpu", "cuda", "mps"],
         typer.Option(help="What embeds pictures, now and later; mps was never run."),
@@ -86,6 +99,7 @@ def build(
       ris build photos photos.ris
       ris build photos photos.ris --encoder models/encoder
       ris build photos photos.ris --encoder models/encoder --copies-encoder efficientnet_lite0 --regions
+      ris build photos photos.ris --encoder dinov2_small
       ris build photos photos.ris --no-same-picture
       ris build photos photos.ris --index annoy
     """
@@ -99,6 +113,8 @@ def build(
             folder,
             store,
             encoder=encoder,
+            weights=weights,
+            accept_licence=accept_licence,
             device=device,
             copies_encoder=copies_encoder,
             same_picture=not no_same_picture,

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         Opened,
         Picture,
         SearchEngine,
+        TextAnswer,
     )
     from ris.types import Corners
 
@@ -70,7 +71,15 @@ _TOGETHER = 8
 
 def search(
     store: Store,
-    pictures: Queries,
+    pictures: Queries = [],  # noqa: B006
+    text: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORDS",
+            help="Search with words instead: the things that the default network knows.",
+            show_default=False,
+        ),
+    ] = None,
     k: Hits = 10,
     index: Index = "auto",
     max_distance: Annotated[
@@ -96,7 +105,7 @@ def search(
     where: Columns = [],  # noqa: B006
     json: Json = False,
 ) -> None:
-    """Find what is similar to a picture.
+    """Find what is similar to a picture, or what some words name.
 
     Prints the nearest first, with their distances and which of them are proven to be the very same picture. A
     terminal of all colours also shows them; --output writes a contact sheet.
@@ -108,14 +117,33 @@ def search(
       ris search photos.ris query.jpg --label cats --label dogs --max-distance 0.9
       ris search photos.ris query.jpg --box 0.25 0.25 0.75 0.75
       ris search photos.ris row:12 --collapse
+      ris search photos.ris --text "musical instrument"
       curl -s https://example.org/a.jpg | ris search photos.ris - --json
     """
     from ris.engine import SearchEngine
 
+    if bool(pictures) == (text is not None):
+        raise typer.BadParameter("give pictures, or words by --text")
+    if text is not None and box is not None:
+        raise typer.BadParameter("words have no part", param_hint="--box")
     _check_rows(pictures)
     with SearchEngine.open(store, urls=urls) as engine:
         filter = chosen(label, folder, min_side, min_bytes, max_bytes, after, before, where)
         engine.count(filter)  # what is wrong with the filter is told once, before the first answer
+        if text is not None:
+            found = engine.search_text(
+                text, k, index=index, max_distance=max_distance, where=filter, collapse=collapse
+            )
+            report = _Report(engine, None, output, json)
+            entry = {
+                "text": text,
+                "meant": found.meant,
+                "ignored": found.ignored,
+                "hits": [_entry(hit) for hit in found.hits],
+            }
+            report.answer(_understood(text, found), None, found.hits, entry)
+            report.end("Similar pictures")
+            return
         options = _Options(
             k=k,
             index=index,
@@ -127,14 +155,14 @@ def search(
         report = _Report(engine, box, output, json)
         for names in (pictures[start : start + _TOGETHER] for start in range(0, len(pictures), _TOGETHER)):
             queries = [_query(name, engine, box) for name in names]
-            found = iter(
+            answers = iter(
                 _hits([one for one in queries if not isinstance(one, RisError)], engine, box, options)
             )
             for name, query in zip(names, queries, strict=True):
                 if isinstance(query, RisError):
                     report.fail(name, query)
                 else:
-                    hits = next(found)
+                    hits = next(answers)
                     entry = {"query": name, "hits": [_entry(hit) for hit in hits]}
                     report.answer(f"{name}: {count(len(hits), 'similar picture')}", query, hits, entry)
         report.end("Similar pictures")
@@ -258,8 +286,8 @@ class _Report:
         self._list = JsonList() if json else None
         self._strips: list[Strip] = []
 
-    def answer(self, heading: str, query: "Opened | int", hits: "Sequence[Hit]", entry: Any) -> None:
-        """Write one picture's answer, as a JSON entry or for people."""
+    def answer(self, heading: str, query: "Opened | int | None", hits: "Sequence[Hit]", entry: Any) -> None:
+        """Write the answer to a picture, or to words, as a JSON entry or for people."""
         from ris.cli.contact_sheet import Strip
         from ris.cli.terminal import show, shows_pictures
 
@@ -363,6 +391,11 @@ def _verdict(name: str, finding: "Finding") -> str:
     return f"{name} is not here."
 
 
+def _understood(text: str, found: "TextAnswer") -> str:
+    meant = f"{text}, taken for {', '.join(found.meant)}: {count(len(found.hits), 'picture')}"
+    return meant + (f"; not understood: {', '.join(found.ignored)}" if found.ignored else "")
+
+
 def _mark(hit: "Hit") -> str:
     if hit.relation is None:
         return ""
@@ -391,12 +424,14 @@ def _write_hits(hits: "Sequence[Hit]") -> None:
 
 
 def _shown(
-    query: "Opened | int", box: Part | None, hits: "Sequence[Hit]", engine: "SearchEngine"
+    query: "Opened | int | None", box: Part | None, hits: "Sequence[Hit]", engine: "SearchEngine"
 ) -> "list[Shown]":
-    """Return the query and its hits as they are shown."""
+    """Return the query, where it is a picture, and its hits as they are shown."""
     from ris.cli.contact_sheet import Shown, shrunk
 
-    shown = [Shown(shrunk(engine.read(query, _left_to_cut(query, box))), "the query")]
+    shown = []
+    if query is not None:
+        shown.append(Shown(shrunk(engine.read(query, _left_to_cut(query, box))), "the query"))
     for place, hit in enumerate(hits, 1):
         notes = [f"{place}: distance {hit.distance:.3f}"]
         if hit.relation in _NOTES:

@@ -158,7 +158,7 @@ def _with_classifier(network: Network) -> nn.Module:
             module = torchvision.models.get_model(network.model, weights=None)
             dimension = module.fc.in_features
         else:
-            module = _of_any_side(network.model)
+            module = _of_any_side(network)
             dimension = getattr(module, "head_hidden_size", module.num_features)
             module.get_classifier  # noqa: B018
     except (ValueError, RuntimeError, AttributeError) as error:
@@ -168,15 +168,16 @@ def _with_classifier(network: Network) -> nn.Module:
     return module  # type: ignore[no-any-return]
 
 
-def _of_any_side(model: str) -> nn.Module:
+def _of_any_side(network: Network) -> nn.Module:
     """Build a model of timm that takes pictures of other sides than its own, where it can be made so."""
+    own: dict[str, Any] = {} if network.pooling is None else {"global_pool": network.pooling}
     options: tuple[dict[str, Any], ...] = ({"dynamic_img_size": True}, {"strict_img_size": False})
     for option in options:
         try:
-            return timm.create_model(model, pretrained=False, **option)
+            return timm.create_model(network.model, pretrained=False, **own, **option)
         except TypeError:  # It has no such option.
             continue
-    return timm.create_model(model, pretrained=False)
+    return timm.create_model(network.model, pretrained=False, **own)
 
 
 def _read_state(file: Path) -> dict[str, Tensor]:

@@ -27,7 +27,7 @@ def folder() -> Path:
 def place(network: Network, weights: str) -> Path:
     """Return the folder of a network, given the checksum of its weights."""
     made_by = [FORMAT, version("openvino"), version("timm"), version("torchvision")]
-    described = f"{made_by} {weights} {network.model_dump_json()}"
+    described = f"{made_by} {weights} {network.described}"
     return folder() / "networks" / hashlib.sha256(described.encode()).hexdigest()[:32]
 
 

@@ -37,7 +37,11 @@ class Encoder:
             weights = fresh / "weights.safetensors"
             state = self.module.state_dict()
             weights.write_bytes(save({name: tensor.contiguous() for name, tensor in state.items()}))
-            identity = {"format": FORMAT, "weights": checksum(weights), **self.network.model_dump()}
+            identity = {
+                "format": FORMAT,
+                "weights": checksum(weights),
+                **self.network.model_dump(exclude_defaults=True),
+            }
             write_json(fresh / "encoder.json", identity)
 
     @classmethod

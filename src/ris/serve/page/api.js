@@ -1,4 +1,4 @@
-// The server's answers. A query is {row}, {file} or {url}.
+// The server's answers. A query is {row}, {file}, {url} or, to find what words name, {text}.
 
 export class Refused extends Error {}
 
@@ -28,6 +28,7 @@ export async function get(path, parameters, signal) {
 
 function request(path, query, parameters, signal) {
   if (query.row !== undefined) return answered(address(path, { ...parameters, row: query.row }), { signal });
+  if (query.text) return answered(address(path, { ...parameters, text: query.text }), { signal });
   const body = new FormData();
   if (query.file) body.append("picture", query.file, "picture");
   else body.append("url", query.url);

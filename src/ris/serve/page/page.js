@@ -41,6 +41,8 @@ function choose(query) {
   go({ query: keep(query), box: null, view: state.view === "duplicates" ? "search" : state.view });
 }
 
+const name = (text) => go({ query: { text }, box: null, view: "search", ask: "similar" });
+
 function tell(message) {
   answers.replaceChildren(h("div", { class: "heading" }, h("h1", {}, "That did not work"), h("p", { class: "problem" }, message)));
   say(message);
@@ -64,7 +66,8 @@ async function render() {
     await panel.show(state);
     if (signal.aborted) return;
     if (state.view === "duplicates") await duplicates(answers, state, tools, signal);
-    else if (state.view === "map") await map(answers, state, tools, signal);
+    else if (state.view === "map") await map(answers, state.query?.text ? { ...state, query: null } : state, tools, signal);
+    else if (state.query?.text) await similar(answers, state, tools, signal);
     else if (!state.query) await start(answers, state, tools, signal);
     else if (state.view === "compare") await compare(answers, state, tools, signal);
     else if (state.ask === "where") await where(answers, state, tools, signal);
@@ -154,7 +157,7 @@ try {
   element("store-name").textContent = store.name.replace(/\.ris$/, "");
   element("store-size").textContent = many(store.pictures, "picture");
   panel = new Panel(element("panel"), store, go, choose);
-  tools = { store, choose, go, open, viewer: new Viewer(open), cut: (box) => panel.cut(box) };
+  tools = { store, choose, name, go, open, viewer: new Viewer(open), cut: (box) => panel.cut(box) };
   state = here(location, history.state);
   listen();
   await render();

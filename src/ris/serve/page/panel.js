@@ -29,8 +29,9 @@ export class Panel {
   }
 
   async show(state) {
-    this.root.hidden = !state.query || state.view === "duplicates";
-    if (!state.query) return;
+    const picture = state.query && !state.query.text;
+    this.root.hidden = !picture || state.view === "duplicates";
+    if (!picture) return;
     const where = state.view === "search" && state.ask === "where";
     this.root.classList.toggle("asks-where", where);
     this.root.classList.toggle("compares", state.view === "compare");

@@ -3,9 +3,11 @@
 import { ask } from "./api.js";
 import { h, icon, many, milliseconds, say } from "./dom.js";
 import { arrows, card, proven } from "./grid.js";
+import { words } from "./start.js";
 import { from, written } from "./state.js";
 
 const MOST_FOUND = 100;
+const MOST_NAMES = 6;
 
 const filters = (state) => ({ label: state.labels, folder: state.folders, box: state.box?.join(",") });
 
@@ -15,7 +17,7 @@ function cards(hits, state, { viewer, cut }) {
     card(hit, {
       href: written(from(state, hit.picture.row)),
       look: () => viewer.open(hits, at, () => cut(state.box)),
-      query: query && cut,
+      query: query && !query.text && cut,
       box: state.box,
     }),
   );
@@ -30,7 +32,7 @@ export async function similar(root, state, tools, signal) {
   const load = async () => {
     const k = Math.min(hits.length + state.k, tools.store.max_k);
     const answer = await ask(
-      "/api/search",
+      state.query.text ? "/api/text" : "/api/search",
       state.query,
       { ...filters(state), k, offset: hits.length, index: state.index, max_distance: state.max, collapse: state.collapse || null },
       signal,
@@ -61,11 +63,17 @@ export async function similar(root, state, tools, signal) {
   const heading = h("h1", {}, hits.length ? "Similar pictures" : "Nothing is that near");
   if (!hits.length) told.append("No picture passes the filters and the distance limit. Allow more of them.");
   if (same) told.append(" ", h("strong", { class: "yes" }, `${many(same, "picture")} ${same === 1 ? "is" : "are"} the very same.`));
-  root.replaceChildren(h("div", { class: "heading" }, heading, told), list, h("div", { class: "more" }, next));
+  const asked = answer.meant && [words(tools.name, state.query.text), h("p", { class: "told" }, understood(answer))];
+  root.replaceChildren(h("div", { class: "heading" }, heading, asked, told), list, h("div", { class: "more" }, next));
   say(`${many(hits.length, "similar picture")}, ${same} the very same`);
   const watcher = new IntersectionObserver(([entry]) => entry.isIntersecting && more(), { rootMargin: "300px" });
   watcher.observe(next);
   signal.addEventListener("abort", () => watcher.disconnect());
+}
+
+function understood({ meant, ignored }) {
+  const names = meant.length > MOST_NAMES ? `${meant.slice(0, MOST_NAMES).join(", ")} and ${meant.length - MOST_NAMES} more` : meant.join(", ");
+  return `Taken for: ${names}.${ignored.length ? ` Not understood: ${ignored.join(", ")}.` : ""}`;
 }
 
 export function rate(share) {

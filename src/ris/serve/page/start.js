@@ -4,11 +4,21 @@ import { get } from "./api.js";
 import { h, icon, many, number, say } from "./dom.js";
 import { arrows, card } from "./grid.js";
 import { fileChoice } from "./panel.js";
-import { from, written } from "./state.js";
+import { MAX_TEXT, from, written } from "./state.js";
 
 const AT_ONCE = 60;
 
-export async function start(root, state, { store, choose, viewer }, signal) {
+// Words to search with, as far as the store's network knows them.
+export function words(name, text = "") {
+  const field = h("input", { type: "search", required: true, maxlength: MAX_TEXT, value: text, placeholder: "umbrella, musical instrument", "aria-label": "Words to search with" });
+  const submit = (event) => {
+    event.preventDefault();
+    if (field.value.trim()) name(field.value.trim());
+  };
+  return h("form", { class: "address", role: "search", onsubmit: submit }, field, h("button", { class: "button", "aria-label": "Search by words" }, "Search"));
+}
+
+export async function start(root, state, { store, choose, name, viewer }, signal) {
   const field = h("input", { type: "url", required: true, placeholder: "https://", "aria-label": "Address of a picture" });
   const address =
     store.urls &&
@@ -49,6 +59,7 @@ export async function start(root, state, { store, choose, viewer }, signal) {
         h("p", {}, "Drop a picture anywhere, paste it, or"),
         fileChoice("Choose a picture", choose, true),
         address,
+        !empty && words(name),
       ),
     ),
     empty ? "" : h("h2", { class: "rest" }, `Or begin with one of the ${number(store.pictures)} pictures that are here`),

@@ -4,6 +4,7 @@
 export const VIEWS = ["search", "compare", "map", "duplicates"];
 export const SIZES = [12, 24, 48, 96];
 export const MAX_DISTANCE = 2;
+export const MAX_TEXT = 200;
 
 export const START = {
   view: "search",
@@ -39,7 +40,9 @@ export function read(location, kept, indexes) {
   const given = new URLSearchParams(location.search);
   const row = given.get("row");
   const max = Number.parseFloat(given.get("max"));
-  const query = /^\d{1,15}$/.test(row ?? "") ? { row: Number(row) } : (uploads[kept?.upload] ?? null);
+  const text = given.get("text")?.slice(0, MAX_TEXT).trim();
+  const picture = /^\d{1,15}$/.test(row ?? "") ? { row: Number(row) } : (uploads[kept?.upload] ?? null);
+  const query = picture ?? (text ? { text } : null);
   return {
     view: oneOf(given.get("view"), VIEWS, START.view),
     query,
@@ -50,7 +53,7 @@ export function read(location, kept, indexes) {
     labels: given.getAll("label"),
     folders: given.getAll("folder"),
     collapse: given.has("collapse"),
-    box: query ? box(given.get("box")) : null,
+    box: picture ? box(given.get("box")) : null,
   };
 }
 
@@ -58,6 +61,7 @@ export function written(state) {
   const pairs = [];
   if (state.view !== START.view) pairs.push(["view", state.view]);
   if (state.query?.row !== undefined) pairs.push(["row", state.query.row]);
+  if (state.query?.text) pairs.push(["text", state.query.text]);
   if (state.ask !== START.ask) pairs.push(["ask", state.ask]);
   if (state.index !== START.index) pairs.push(["index", state.index]);
   if (state.k !== START.k) pairs.push(["k", state.k]);
