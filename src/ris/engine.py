@@ -37,8 +37,7 @@ from ris.gallery.proofs import found_in
 from ris.gallery.search import Prepared, Wanted, check_k, same, similar
 from ris.gallery.settings import Settings
 from ris.images import decoders
-from ris.images.camera import names_camera
-from ris.images.decoders import read_image
+from ris.images.decoders import names_camera, read_image
 from ris.images.queries import is_row, part, read_file, read_query, whole_side
 from ris.indexes.index import Mask
 from ris.indexes.projection import normalise
@@ -970,7 +969,9 @@ class SearchEngine:
         return result
 
     def _seen(self, picture: Picture) -> Seen:
-        return Seen(self.image(picture.row), names_camera(self.file(picture.row)))
+        return Seen(
+            self.image(picture.row), names_camera(self.file(picture.row), self._gallery.settings.max_pixels)
+        )
 
     def _duplicates(self, progress: Progress | None) -> Duplicates:
         """Compare the pictures of the gallery, once."""

@@ -94,7 +94,7 @@ def test_a_process_that_was_killed_is_replaced() -> None:
 
 
 def test_a_process_that_ends_with_every_try_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoders._Decoder, "read", lambda *_: None)
+    monkeypatch.setattr(decoders._Decoder, "ask", lambda *_: None)
     with pytest.raises(UnreadableImage, match="decoding it ends the process that decodes it"):
         read_image(SMALL, LIMIT)
 

@@ -107,6 +107,17 @@ def test_a_picture_is_added_found_and_removed(own: Live, texture: Draw) -> None:
     assert (synced["added"], synced["removed"]) == (1, 0)
 
 
+def test_most_pictures_are_only_taken_out_where_that_is_allowed(own: Live) -> None:
+    pictures = own.client.get("/api/about").json()["pictures"]
+    for file in own.engine.folder.rglob("*.*"):
+        file.unlink()
+    detail = refused(own.client.post("/api/sync", headers=BEARER), 409)
+    assert "allow_removals=true" in detail
+    assert "ris sync --allow-removals" in detail
+    allowed = own.client.post("/api/sync?allow_removals=true", headers=BEARER)
+    assert allowed.json()["removed"] == pictures
+
+
 def test_a_folder_is_one_plain_name(own: Live, stranger: bytes) -> None:
     before = listing(own.engine.folder.parent)
     for label in ("..", ".", ".hidden", "a/b", "../other", "/etc", "a\\b", " ", "a\0b", "a\nb", "x" * 101):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Semaphore
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from PIL import Image
 
@@ -29,6 +29,8 @@ PATIENCE = 90.0
 """Seconds in all until a decoder is given up that has not even used up its processor time."""
 
 Decoded: TypeAlias = tuple[Image.Image, Size]
+Answer: TypeAlias = tuple[dict[str, Any], bytes]
+"""What the process says, and pixels."""
 
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -48,13 +50,35 @@ def read_image(source: Path | bytes, max_pixels: int, draft: int | None = None) 
 
 def read_sized(source: Path | bytes, max_pixels: int, draft: int | None = None) -> Decoded:
     """Read a picture as `read_image` does, and return with it the size that it has without `draft`."""
+    answer, pixels = _asked(source, max_pixels, draft, camera=False)
+    image = Image.frombytes("RGB", tuple(answer["read"]), pixels)
+    image.format = answer["format"]
+    return image, tuple(answer["size"])
+
+
+def names_camera(source: Path | bytes, max_pixels: int) -> bool:
+    """Tell whether a picture file names the camera that took it, as `ris.images.camera.names_camera` does."""
+    try:
+        return bool(_asked(source, max_pixels, draft=None, camera=True)[0]["camera"])
+    except UnreadableImage:
+        return False
+
+
+def _asked(source: Path | bytes, max_pixels: int, draft: int | None, camera: bool) -> Answer:
+    """Have a process read a file, or see whether it names a camera."""
     name, data = content(source)
     memory = MEMORY + BYTES_A_PIXEL * max_pixels
-    wanted = {"max_pixels": max_pixels, "draft": draft, "seconds": SECONDS, "memory": memory}
+    wanted = {
+        "max_pixels": max_pixels,
+        "draft": draft,
+        "camera": camera,
+        "seconds": SECONDS,
+        "memory": memory,
+    }
     with _decoders.one() as decoder:
-        answer = decoder.read(name, data, wanted)
+        answer = decoder.ask(name, data, wanted)
         if answer is None:  # What ended it may have come from outside, and have nothing to do with the file.
-            answer = decoder.read(name, data, wanted)
+            answer = decoder.ask(name, data, wanted)
         if answer is None:
             raise UnreadableImage("unreadable", "decoding it ends the process that decodes it", name)
         return answer
@@ -79,8 +103,8 @@ class _Decoder:
             )
         self._line = Connection(ours.detach())
 
-    def read(self, name: str, data: bytes, wanted: Mapping[str, float | None]) -> Decoded | None:
-        """Read a picture; None where the process ended.
+    def ask(self, name: str, data: bytes, wanted: Mapping[str, float | None]) -> Answer | None:
+        """Return the answer to a file, and its pixels; None where the process ended.
 
         Raises:
             UnreadableImage: it says why, or is late.
@@ -94,7 +118,7 @@ class _Decoder:
             answer = json.loads(self._line.recv_bytes())
             if "kind" in answer:
                 raise UnreadableImage(answer["kind"], answer["reason"], name)
-            image = Image.frombytes("RGB", tuple(answer["read"]), self._line.recv_bytes())
+            return answer, self._line.recv_bytes()
         except UnreadableImage:
             raise
         except TimeoutError:
@@ -113,8 +137,6 @@ class _Decoder:
             self.end()
             self._start()
             raise
-        image.format = answer["format"]
-        return image, tuple(answer["size"])
 
     def end(self) -> int:
         """End the process; return its exit code, or what ended it before, below 0."""

@@ -105,13 +105,18 @@ def read_sized(
         raise UnreadableImage("unreadable", f"its content does not decode ({error})", name) from error
 
 
-def stored_mode(source: Path | bytes | BinaryIO, max_pixels: int) -> str:
-    """Return the mode in which a picture is stored ("RGB", "L", "P", "CMYK", ...), by its header.
+def header(source: Path | bytes | BinaryIO, max_pixels: int) -> Image.Image:
+    """Open a picture by its header; nothing of it is decoded yet.
 
     Raises:
         UnreadableImage: the header is not that of a picture, or names more than `max_pixels` pixels.
     """
-    return _open(*content(source), max_pixels).mode
+    return _open(*content(source), max_pixels)
+
+
+def stored_mode(source: Path | bytes | BinaryIO, max_pixels: int) -> str:
+    """Return the mode in which a picture is stored ("RGB", "L", "P", "CMYK", ...), see `header`."""
+    return header(source, max_pixels).mode
 
 
 def content(source: Path | bytes | BinaryIO) -> tuple[str, bytes]:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from ris.images.camera import names_camera
 from ris.images.decoding import UnreadableImage, read_sized
 
 
@@ -36,8 +37,12 @@ def serve(descriptor: int) -> None:
             del data, pixels
 
 
-def _read(data: bytes, max_pixels: int, draft: int | None) -> tuple[dict[str, object], bytes | None]:
+def _read(
+    data: bytes, max_pixels: int, draft: int | None, camera: bool
+) -> tuple[dict[str, object], bytes | None]:
     try:
+        if camera:
+            return {"camera": names_camera(data, max_pixels)}, b""
         image, size = read_sized(data, max_pixels, draft)
         return {"read": image.size, "size": size, "format": image.format}, image.tobytes()
     except UnreadableImage as error:

@@ -89,7 +89,10 @@ def problem_of(error: RisError) -> ProblemResponse | None:
         case BusyError():
             return ProblemResponse(409, "Another process is writing to the store; try again in a moment.")
         case RemovalError():
-            detail = "So many pictures are gone from the folder that none was taken out; sync by the command."
+            detail = (
+                "So many pictures are gone from the folder that none was taken out; bring them back, or "
+                "allow it: allow_removals=true here, or `ris sync --allow-removals` by the command."
+            )
             return ProblemResponse(409, detail)
         case UnconfirmedError():
             return ProblemResponse(403, "The folder of this store has not been confirmed on this machine.")

@@ -22,7 +22,8 @@ from ris.errors import RisError
 from ris.gallery.catalogue import SCHEMA, Catalogue, Positions
 from ris.gallery.gallery import PARTITIONED, Gallery
 from ris.gallery.spaces import Candidates, Space, Whitened, for_copies
-from ris.images.decoding import UnreadableImage, read_image
+from ris.images.decoders import read_image
+from ris.images.decoding import UnreadableImage
 from ris.indexes.exact import ExactIndex
 from ris.indexes.index import Index
 from ris.indexes.ivf import IvfIndex
