@@ -78,9 +78,7 @@ def test_pictures_are_prepared_as_timm_s_data_config_says(name: str) -> None:
         config["interpolation"],
     )
     side = 224 if "dinov2" in name else config["input_size"][1]
-    # Lite0 sees all of the shorter side, as in the committed run.
-    share = 1.0 if name == "efficientnet_lite0" else config["crop_pct"]
-    assert (entry.crop, entry.resize) == (side, int(side / share))
+    assert (entry.crop, entry.resize) == (side, int(side / config["crop_pct"]))
     assert entry.weights.source == f"hub:{published.hf_hub_id}"
     assert (entry.terms is None) == (published.license == "apache-2.0")
 

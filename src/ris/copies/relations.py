@@ -50,6 +50,8 @@ class Related:
     evidence: float
     """The logarithm of inliers / (1.02 - agreement)^1.5 and of the share of the cells that agree, by their
     mean agreement; see `ris.copies.agreement.evidence`."""
+    photographic: bool = False
+    """Whether what agrees has the tones of a photograph."""
 
 
 SAME_BYTES = Related(Relation.SAME_PICTURE, None, 0.0)
@@ -84,7 +86,7 @@ def relate(query: LocalFeatures, candidate: LocalFeatures, proof: Verified, thre
     least = SMALL * np.count_nonzero(cells.counted) if continuous else 0.0
     labels, blocks = _blocks(differing, max(BLOCK, least))
     if not blocks and 1 - share <= SCATTERED:
-        return Related(Relation.SAME_PICTURE, None, found)
+        return Related(Relation.SAME_PICTURE, None, found, continuous)
     relation = Relation.CHANGED_VERSION if continuous else Relation.SAME_TEMPLATE
     places = _boxes(cells, labels, blocks)
     difference = Difference(
@@ -92,7 +94,7 @@ def relate(query: LocalFeatures, candidate: LocalFeatures, proof: Verified, thre
         [_mapped(place, cells.to_other, candidate) for place in places],
         [_mapped(place, cells.to_one, query) for place in places],
     )
-    return Related(relation, difference, found)
+    return Related(relation, difference, found, continuous)
 
 
 def differing_cells(cells: Cells) -> Mask:

@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import TypeAlias
 
 from ris.copies.local_features import LocalFeatures, negative
+from ris.copies.looks import further_looks
 from ris.copies.relations import UNRELATED, Related, relate
 from ris.copies.verification import AT_ONCE, Verified, verify
 from ris.gallery.gallery import Gallery
@@ -16,8 +17,8 @@ Proof: TypeAlias = tuple[Verified, Related]
 Proofs: TypeAlias = dict[int, Proof]
 """By content, best first."""
 
-NEGATIVES = 20
-"""Candidates in which a query's negative is looked for, where nothing else was found."""
+FURTHER = 20
+"""Candidates in which a query's negative and further looks at it are looked for, where it was not found."""
 PROMISING = 4.0
 """Evidence of points and thumbnails from which a candidate's file is read, to compare its pixels."""
 RELATED = 20
@@ -44,7 +45,7 @@ class Prover:
     def search(self, contents: Sequence[int], k: int) -> tuple[Proofs, set[int]]:
         """Look in contents, until it is found beyond doubt and k of them were looked at.
 
-        Where it is in none of them, its negative is looked for in the first.
+        Where it is in none of them, its negative and further looks at it are looked for in the first.
 
         Returns:
             What is proven, best first, and which contents were looked at.
@@ -55,9 +56,8 @@ class Prover:
                 contents = contents[:start]
                 break
             proofs |= self.proofs(contents[start : start + AT_ONCE])
-        if not any(_is_here(related) for _, related in proofs.values()):
-            inverted = Prover(self._gallery, negative(self._whole)).proofs(contents[:NEGATIVES])
-            proofs |= {content: one for content, one in inverted.items() if _is_here(one[1])}
+        if not _any_here(proofs):
+            proofs |= self._by_further_looks(contents[:FURTHER], proofs)
         return _ordered(self._without_templates(proofs)), set(contents)
 
     def proofs(self, contents: Sequence[int]) -> Proofs:
@@ -66,6 +66,26 @@ class Prover:
         close = [proof for proof in found[:RELATED] if proof.evidence > PROMISING]
         related = {proof.row: (proof, self._related(proof)) for proof in close}
         return _ordered({proof.row: (proof, UNRELATED) for proof in found} | related)
+
+    def _by_further_looks(self, contents: Sequence[int], known: Proofs) -> Proofs:
+        """Look in contents for the picture's negative, then look at it otherwise; return where it is, if so.
+
+        Without what is fine, one form or chart is like the other: a soft look finds photographs alone, and
+        those of which the fine detail has not been judged.
+        """
+        inverted = Prover(self._gallery, negative(self._whole)).proofs(contents)
+        found = {content: one for content, one in inverted.items() if _is_here(one[1])}
+        if found:
+            return found
+        judged = {content for content, (_, one) in known.items() if one.relation is not Relation.NOT_PROVEN}
+        for look in further_looks(self._whole, self._described.side):
+            asked = [one for one in contents if one not in judged] if look.soft else contents
+            for content, one in Prover(self._gallery, look.features).proofs(asked).items():
+                if one[1].relation is Relation.SAME_PICTURE and (one[1].photographic or not look.soft):
+                    found[content] = one
+            if found:
+                break
+        return found
 
     @cached_property
     def _whole(self) -> LocalFeatures:
@@ -112,6 +132,10 @@ def _ordered(proofs: Proofs) -> Proofs:
         return relations.index(related.relation), -related.evidence, -proof.evidence
 
     return dict(sorted(proofs.items(), key=rank))
+
+
+def _any_here(proofs: Proofs) -> bool:
+    return any(_is_here(related) for _, related in proofs.values())
 
 
 def _is_here(related: Related) -> bool:
