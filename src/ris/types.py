@@ -336,8 +336,8 @@ class Info:
     """Its name."""
     dimension: int
     """Of the encoder's vectors."""
-    copies_encoder: str
-    """The name of that by which copies are looked for; mostly the same one."""
+    copies_encoder: str | None
+    """The name of that by which copies are looked for; None where it is the same one."""
     precision: str
     """`bf16` or `fp32`: what the vectors were computed in."""
     indexes: tuple[str, ...]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from small_encoders import small_encoder
 
 from ris.engine import SearchEngine
 from ris.store.writing import COMMITTED
@@ -113,6 +114,15 @@ def test_build_says_what_it_takes_and_what_it_made(ris: Ris) -> None:
     assert told["rejected_files"] == [
         {"path": "cactus/note.jpg", "reason": "its content is no picture in a known format"}
     ]
+
+
+@pytest.mark.usefixtures("own")
+def test_an_encoder_for_copies_of_the_same_name_is_told(ris: Ris, tmp_path: Path) -> None:
+    first, other = (small_encoder(tmp_path / f"encoder_{seed}", seed=seed) for seed in (0, 1))
+    assert ris("build", "photos", "two.ris", "--encoder", first, "--copies-encoder", other).code == 0
+    assert "for copies another one, test_resnet" in ris("info", "two.ris").out
+    ris("build", "photos", "one.ris", "--encoder", first)
+    assert "for copies" not in ris("info", "one.ris").out
 
 
 @pytest.mark.usefixtures("own")

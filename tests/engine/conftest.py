@@ -2,14 +2,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image
+from small_encoders import small_encoder
 
-from ris.config import Network
 from ris.copies import threshold
 from ris.copies.calibration import Calibration, Performance, Rate
-from ris.encoders.backbone import create
-from ris.encoders.encoder import Encoder
 from ris.engine import SearchEngine
 
 Draw = Callable[..., Image.Image]
@@ -35,39 +32,16 @@ def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-def small_network() -> Network:
-    """A network of 96 dimensions for pictures of 32 pixels."""
-    return Network(
-        name="small",
-        library="timm",
-        model="test_resnet",
-        dimension=96,
-        resize=32,
-        crop=32,
-        interpolation="bilinear",
-        mean=(0.5, 0.5, 0.5),
-        std=(0.25, 0.25, 0.25),
-    )
-
-
 @pytest.fixture(scope="session")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An encoder folder with random weights, that embeds in milliseconds."""
-    torch.manual_seed(0)
-    network = small_network()
-    folder = tmp_path_factory.mktemp("models") / "encoder"
-    Encoder(network, create(network)).save(folder)
-    return folder
+    """An encoder folder with random weights."""
+    return small_encoder(tmp_path_factory.mktemp("models") / "encoder")
 
 
 @pytest.fixture(scope="session")
 def copies_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another one, by which copies are looked for."""
-    torch.manual_seed(1)
-    network = small_network()
-    folder = tmp_path_factory.mktemp("models") / "copies"
-    Encoder(network, create(network)).save(folder)
-    return folder
+    return small_encoder(tmp_path_factory.mktemp("models") / "copies", seed=1)
 
 
 @pytest.fixture

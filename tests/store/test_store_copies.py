@@ -7,13 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
+from small_encoders import DIMENSIONS, small_encoder
 
-from ris.config import Network
 from ris.copies.views import gallery_regions
-from ris.encoders.backbone import create
-from ris.encoders.encoder import Encoder
 from ris.encoders.named import restore
 from ris.encoders.transforms import for_embedding
 from ris.engine import SearchEngine
@@ -24,37 +21,18 @@ from ris.types import DamagedError
 
 Draw = Callable[..., Image.Image]
 COUNT = 12
-DIMENSIONS = {"test_resnet": 96, "test_efficientnet": 256}
-
-
-def made(folder: Path, model: str, side: int, seed: int = 0) -> Path:
-    """Make an encoder folder with random weights, that embeds in milliseconds."""
-    torch.manual_seed(seed)
-    network = Network(
-        name=model,
-        library="timm",
-        model=model,
-        dimension=DIMENSIONS[model],
-        resize=side,
-        crop=side,
-        interpolation="bilinear",
-        mean=(0.5, 0.5, 0.5),
-        std=(0.25, 0.25, 0.25),
-    )
-    Encoder(network, create(network)).save(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the store searches by."""
-    return made(tmp_path_factory.mktemp("models") / "encoder", "test_resnet", 32)
+    return small_encoder(tmp_path_factory.mktemp("models") / "encoder", "test_resnet", 32)
 
 
 @pytest.fixture(scope="module")
 def for_copies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What it looks for copies by, of another dimension and size."""
-    return made(tmp_path_factory.mktemp("models") / "copies", "test_efficientnet", 48)
+    return small_encoder(tmp_path_factory.mktemp("models") / "copies", "test_efficientnet", 48)
 
 
 @pytest.fixture
@@ -232,7 +210,7 @@ def test_another_encoder_for_copies_is_refused(
 ) -> None:
     engine = SearchEngine.open(store, threads=1)
     regions = engine.info().regions
-    other = made(tmp_path / "other", "test_efficientnet", 48, seed=1)
+    other = small_encoder(tmp_path / "other", "test_efficientnet", 48, seed=1)
     store.rename(tmp_path / "former.ris")
     build(photos, store, encoder, other, regions=regions).close()
     with engine, pytest.raises(DamagedError, match="was built anew with another encoder"):

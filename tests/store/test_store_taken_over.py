@@ -10,12 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
+from small_encoders import small_encoder
 
-from ris.config import Network
-from ris.encoders.backbone import create
-from ris.encoders.encoder import Encoder
 from ris.engine import SearchEngine
 from ris.gallery.settings import Settings
 from ris.store.gallery import StoreGallery
@@ -26,22 +23,8 @@ COUNT = 12
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An encoder folder with random weights, that embeds in milliseconds."""
-    torch.manual_seed(0)
-    network = Network(
-        name="small",
-        library="timm",
-        model="test_resnet",
-        dimension=96,
-        resize=32,
-        crop=32,
-        interpolation="bilinear",
-        mean=(0.5, 0.5, 0.5),
-        std=(0.25, 0.25, 0.25),
-    )
-    folder = tmp_path_factory.mktemp("models") / "encoder"
-    Encoder(network, create(network)).save(folder)
-    return folder
+    """An encoder folder with random weights."""
+    return small_encoder(tmp_path_factory.mktemp("models") / "encoder")
 
 
 @pytest.fixture

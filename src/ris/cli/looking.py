@@ -118,8 +118,8 @@ def tell(info: "Info", rejected: "Sequence[Rejected]") -> None:
         rate = f"{info.false_positive_rate:.1%} wrongly said to be here"
         proof = f"kept; threshold {info.threshold:.2f} for {rate}: {info.threshold_over}"
     encoder = f"{info.encoder}, {info.dimension} dimensions, {info.precision}"
-    if info.copies_encoder != info.encoder:
-        encoder += f"; for copies {info.copies_encoder}"
+    if info.copies_encoder is not None:
+        encoder += f"; for copies another one, {info.copies_encoder}"
     spaces = "none yet"
     if info.space_version is not None and info.space_fitted_to is not None:
         spaces = f"version {info.space_version}, fitted to {count(info.space_fitted_to, 'content')}"

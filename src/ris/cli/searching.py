@@ -134,15 +134,7 @@ def search(
             found = engine.search_text(
                 text, k, index=index, max_distance=max_distance, where=filter, collapse=collapse
             )
-            report = _Report(engine, None, output, json)
-            entry = {
-                "text": text,
-                "meant": found.meant,
-                "ignored": found.ignored,
-                "hits": [_entry(hit) for hit in found.hits],
-            }
-            report.answer(_understood(text, found), None, found.hits, entry)
-            report.end("Similar pictures")
+            _tell_words(text, found, _Report(engine, None, output, json))
             return
         options = _Options(
             k=k,
@@ -391,9 +383,15 @@ def _verdict(name: str, finding: "Finding") -> str:
     return f"{name} is not here."
 
 
-def _understood(text: str, found: "TextAnswer") -> str:
-    meant = f"{text}, taken for {', '.join(found.meant)}: {count(len(found.hits), 'picture')}"
-    return meant + (f"; not understood: {', '.join(found.ignored)}" if found.ignored else "")
+def _tell_words(text: str, found: "TextAnswer", report: _Report) -> None:
+    """Write the answer to words: what they were taken for, and the hits."""
+    heading = f"{text}, taken for {', '.join(found.meant)}: {count(len(found.hits), 'picture')}"
+    if found.ignored:
+        heading += f"; not understood: {', '.join(found.ignored)}"
+    hits = [_entry(hit) for hit in found.hits]
+    entry = {"text": text, "meant": found.meant, "ignored": found.ignored, "hits": hits}
+    report.answer(heading, None, found.hits, entry)
+    report.end("Similar pictures")
 
 
 def _mark(hit: "Hit") -> str:

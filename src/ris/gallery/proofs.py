@@ -71,15 +71,15 @@ class Prover:
         """Look in contents for the picture's negative, then look at it otherwise; return where it is, if so.
 
         Without what is fine, one form or chart is like the other: a soft look finds photographs alone, and
-        those of which the fine detail has not been judged.
+        none that was proven to share no more than a template.
         """
         inverted = Prover(self._gallery, negative(self._whole)).proofs(contents)
         found = {content: one for content, one in inverted.items() if _is_here(one[1])}
         if found:
             return found
-        judged = {content for content, (_, one) in known.items() if one.relation is not Relation.NOT_PROVEN}
+        templates = {content for content, (_, one) in known.items() if one.relation is Relation.SAME_TEMPLATE}
         for look in further_looks(self._whole, self._described.side):
-            asked = [one for one in contents if one not in judged] if look.soft else contents
+            asked = [one for one in contents if one not in templates] if look.soft else contents
             for content, one in Prover(self._gallery, look.features).proofs(asked).items():
                 if one[1].relation is Relation.SAME_PICTURE and (one[1].photographic or not look.soft):
                     found[content] = one

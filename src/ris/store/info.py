@@ -19,7 +19,7 @@ def describe_store(gallery: StoreGallery) -> Info:
         columns=gallery.catalogue.columns,
         encoder=gallery.network.name,
         dimension=gallery.network.dimension,
-        copies_encoder=gallery.networks[-1].name,
+        copies_encoder=None if gallery.copies is None else gallery.copies.network.name,
         precision=gallery.precision,
         indexes=gallery.indexes,
         local_features=gallery.settings.same_picture,
