@@ -566,7 +566,7 @@ def test_info_tells_of_the_store(engine: SearchEngine) -> None:
         63,
         0,
         4,
-        "small",
+        "test_resnet",
         96,
     )
     assert info.indexes == engine.indexes == INDEXES
