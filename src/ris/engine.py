@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from threading import Event
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,7 @@ from ris.gallery import embedding_map
 from ris.gallery.calibrating import Collection, Plan, Verdicts, calibrate_collection, check_plan
 from ris.gallery.catalogue import NO_PICTURES, Positions
 from ris.gallery.duplicates import Seen, find_duplicates
+from ris.gallery.feedback import refined, weighted
 from ris.gallery.gallery import PARTITIONED, RERANKED
 from ris.gallery.proofs import found_in
 from ris.gallery.search import Prepared, Wanted, check_k, same, similar
@@ -511,9 +512,12 @@ class SearchEngine:
 
     def search(
         self,
-        query: Query,
+        query: Query | Sequence[Query],
         k: int = 10,
         *,
+        weights: Sequence[float] | None = None,
+        like: Sequence[Query] = (),
+        unlike: Sequence[Query] = (),
         index: str = "auto",
         max_distance: float | None = None,
         where: Filter | None = None,
@@ -521,19 +525,24 @@ class SearchEngine:
         verify: bool = True,
         box: Box | None = None,
     ) -> list[Hit]:
-        """Find what is similar to a picture.
+        """Find what is similar to a picture, or to several together.
 
         Args:
-            query: see `Query`; a row of the store finds others than itself.
+            query: see `Query`, or a list of them, to search by their mean. Pictures of the store that are
+                searched with or marked are not among the hits.
             k: hits wanted.
+            weights: of the pictures of a list; a negative one leads away from its picture.
+            like: pictures that are right, such as some of the hits of a first search: the query is moved
+                towards them (Rocchio's formula, see `ris.gallery.feedback`).
+            unlike: pictures that are wrong, from which it is moved away.
             index: one of `INDEXES`, or `auto`.
             max_distance: of a hit.
             where: which pictures count.
             collapse: fold hits that are near-copies of a nearer one into it, so that k different pictures are
                 returned where there are so many; needs local features.
-            verify: have geometry look at the hits, so that they say whether they are the same picture; where
-                the store has no local features, they do not.
-            box: search with this part of the query.
+            verify: have geometry look at the hits, so that they say whether they are the same picture as the
+                query; where the store has no local features, or the query is a list, they do not.
+            box: search with this part of the query, which is one picture.
 
         Returns:
             The nearest first; at equal distance by path.
@@ -545,8 +554,16 @@ class SearchEngine:
         """
         gallery = self._gallery
         check_k(k)
-        prepared = self._prepared(gallery, query, box, prove=verify)
         wanted = _wanted(k, index, max_distance, collapse, verify)
+        if isinstance(query, list | tuple):
+            if box is not None:
+                raise BadQueryError("A part is of one picture; cut the pictures of a list before.")
+            prepared = self._together(gallery, query, weights)
+        elif weights is None:
+            prepared = self._prepared(gallery, cast(Query, query), box, prove=verify)
+        else:
+            raise BadQueryError("weights belong to a list of pictures; give the pictures as a list.")
+        prepared = self._refined(gallery, prepared, like, unlike)
         return similar(gallery, prepared, gallery.catalogue.mask(Filter.checked(where)), wanted)
 
     def search_text(
@@ -554,6 +571,8 @@ class SearchEngine:
         text: str,
         k: int = 10,
         *,
+        like: Sequence[Query] = (),
+        unlike: Sequence[Query] = (),
         index: str = "auto",
         max_distance: float | None = None,
         where: Filter | None = None,
@@ -567,6 +586,8 @@ class SearchEngine:
         Args:
             text: such as `umbrella`, `musical instrument`, `a laptop beside a cup`.
             k: hits wanted.
+            like: see `search`.
+            unlike: see `search`.
             index: one of `INDEXES`, or `auto`.
             max_distance: of a hit.
             where: which pictures count.
@@ -583,7 +604,8 @@ class SearchEngine:
             self._directions = directions(gallery.identity)
         meant = meaning(arguments.text("text", text))
         vector = normalise(self._directions[list(meant.classes)].mean(axis=0)[None])[0]
-        hits = similar(gallery, Prepared(vector, None), gallery.catalogue.mask(Filter.checked(where)), wanted)
+        prepared = self._refined(gallery, Prepared(vector, None), like, unlike)
+        hits = similar(gallery, prepared, gallery.catalogue.mask(Filter.checked(where)), wanted)
         return TextAnswer(hits, meant.names, meant.ignored)
 
     def find(
@@ -1018,6 +1040,35 @@ class SearchEngine:
         described = self._pool.submit(self._described, gallery, opened.image) if prove else None
         (vector,) = self._vectors([for_embedding(opened.image, gallery.network)])
         return Prepared(vector, described.result() if described else None, own, opened.sha256)
+
+    def _together(
+        self, gallery: StoreGallery, queries: Sequence[Query], weights: Sequence[float] | None
+    ) -> Prepared:
+        """Embed several pictures as one query."""
+        if not queries:
+            raise BadQueryError("The query is an empty list; give at least one picture.")
+        vectors, own = self._embedded(gallery, queries)
+        return Prepared(weighted(vectors, weights), None, own)
+
+    def _refined(
+        self, gallery: StoreGallery, query: Prepared, like: Sequence[Query], unlike: Sequence[Query]
+    ) -> Prepared:
+        """Move a query towards and away from pictures that the searcher marked."""
+        like, unlike = arguments.several("like", like), arguments.several("unlike", unlike)
+        if not like and not unlike:
+            return query
+        vectors, own = self._embedded(gallery, [*like, *unlike])
+        moved = refined(query.vector, vectors[: len(like)], vectors[len(like) :])
+        return replace(query, vector=moved, without=np.concatenate([query.without, own]))
+
+    def _embedded(self, gallery: StoreGallery, queries: Sequence[Query]) -> tuple[Vectors, Positions]:
+        """Embed pictures, (n, D); return them, and the positions of those that are the store's own."""
+        read = partial(self._unembedded, gallery, prove=False)
+        unembedded = in_order(self._pool, read, queries, lead=4 * BATCH)
+        vectors: list[Vectors] = []
+        while batch := list(islice(unembedded, BATCH)):
+            vectors += self._vectors([one.pixels for one in batch])
+        return np.stack(vectors), np.concatenate([_own(gallery, query) for query in queries])
 
     def _unembedded(self, gallery: StoreGallery, query: Query, prove: bool) -> _Unembedded:
         """Read a whole query, in one thread; of its own pictures the store knows all."""

@@ -203,6 +203,20 @@ def test_a_search_with_words_is_the_engines(live: Live) -> None:
     refused(live.client.get("/api/text", params={"text": ""}), 422)
 
 
+def test_marks_are_the_engines(live: Live, stranger: bytes) -> None:
+    start, *others = [hit.row for hit in live.engine.search(stranger, 5)]
+    like, unlike = others[:2], others[2:3]
+    marks = {"like": like, "unlike": unlike, "k": 8}
+    expected = plain(live.engine.search(start, 8, like=like, unlike=unlike))
+    assert told(get(live, "/api/search", row=start, **marks)["hits"]) == expected
+    expected = plain(live.engine.search(stranger, 8, like=like, unlike=unlike))
+    assert told(post(live, "/api/search", stranger, **marks)["hits"]) == expected
+    expected = plain(live.engine.search_text("umbrella", 8, like=like, unlike=unlike).hits)
+    assert told(get(live, "/api/text", text="umbrella", **marks)["hits"]) == expected
+    refused(live.client.get("/api/search", params={"row": start, "like": [10**9]}), 404)
+    refused(live.client.get("/api/search", params={"row": start, "like": [start] * 51}), 422)
+
+
 def test_pages_of_a_search_are_parts_of_one_answer(live: Live, stranger: bytes) -> None:
     whole = told(post(live, "/api/search", stranger, k=20, verify=False)["hits"])
     parts = [post(live, "/api/search", stranger, k=k, offset=k - 5, verify=False) for k in (5, 10, 15, 20)]

@@ -440,6 +440,35 @@ def test_the_keyboard_is_enough(open_page: Open) -> None:
     assert "ask=where" in page.url
 
 
+def test_hits_are_marked_and_the_search_is_made_again(open_page: Open, row: Row, live: Live) -> None:
+    start = row("forest/edge/2.png")
+    page = open_page(f"/?row={start}&k=12")
+    settled(page)
+    shown = page.locator("#answers .grid").last.locator(".shot")
+    first = [int(one.get_attribute("data-row") or "") for one in shown.all()]
+    bar = page.get_by_role("group", name="Marked pictures")
+    expect(bar).to_be_hidden()
+    cards = page.locator(".card")
+    for number, kind in ((1, "right"), (2, "wrong"), (4, "wrong"), (4, "right"), (5, "wrong"), (5, "wrong")):
+        cards.nth(number).hover()
+        cards.nth(number).get_by_role("button", name=f"is {kind}").click()
+    expect(bar).to_contain_text("2 right, 1 wrong")
+    like, unlike = [first[1], first[4]], [first[2]]
+    with answered(page, "search"):
+        bar.get_by_role("button", name="Search again").click()
+    assert page.url.endswith(f"like={like[0]}&like={like[1]}&unlike={unlike[0]}")
+    expected = [hit.row for hit in live.engine.search(start, 12, like=like, unlike=unlike)]
+    expect(page.locator(".strip.like .card")).to_have_count(2)
+    expect(page.locator(".strip.unlike .card")).to_have_count(1)
+    assert [int(one.get_attribute("data-row") or "") for one in shown.all()] == expected
+    with answered(page, "search"):
+        page.locator(".strip.unlike .card").hover()
+        page.get_by_role("button", name=re.compile("Take the mark of")).last.click()
+    expect(page.locator(".strip.unlike")).to_have_count(0)
+    page.go_back()
+    expect(page.locator(".strip.unlike .card")).to_have_count(1)
+
+
 def test_indexes_are_compared_and_what_differs_is_marked(open_page: Open, row: Row, live: Live) -> None:
     start = row("forest/edge/2.png")
     page = open_page(f"/?row={start}&k=12")
@@ -650,6 +679,7 @@ VIEWS = {
     "start": "/",
     "similar": "/?row={row}",
     "where": "/?row={row}&ask=where",
+    "marked": "/?row={row}&like=2&unlike=3",
     "part": "/?row={row}&box=0.1,0.1,0.6,0.7",
     "compare": "/?row={row}&view=compare&k=12",
     "map": "/?row={row}&view=map",

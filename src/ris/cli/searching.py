@@ -80,6 +80,22 @@ def search(
             show_default=False,
         ),
     ] = None,
+    like: Annotated[
+        list[str],
+        typer.Option(
+            metavar="PICTURE",
+            help="A picture that is right, a file or row:NUMBER: search nearer to it; may be repeated.",
+            show_default=False,
+        ),
+    ] = [],  # noqa: B006
+    unlike: Annotated[
+        list[str],
+        typer.Option(
+            metavar="PICTURE",
+            help="A picture that is wrong: search further from it; may be repeated.",
+            show_default=False,
+        ),
+    ] = [],  # noqa: B006
     k: Hits = 10,
     index: Index = "auto",
     max_distance: Annotated[
@@ -108,7 +124,8 @@ def search(
     """Find what is similar to a picture, or what some words name.
 
     Prints the nearest first, with their distances and which of them are proven to be the very same picture. A
-    terminal of all colours also shows them; --output writes a contact sheet.
+    terminal of all colours also shows them; --output writes a contact sheet. Hits that are right or wrong go
+    back as --like and --unlike; several --like without another picture are searched with together.
 
     [bold]Examples[/bold]
 
@@ -117,22 +134,32 @@ def search(
       ris search photos.ris query.jpg --label cats --label dogs --max-distance 0.9
       ris search photos.ris query.jpg --box 0.25 0.25 0.75 0.75
       ris search photos.ris row:12 --collapse
+      ris search photos.ris query.jpg --like row:4 --like row:17 --unlike row:9
+      ris search photos.ris --like red.jpg --like bicycle.jpg
       ris search photos.ris --text "musical instrument"
       curl -s https://example.org/a.jpg | ris search photos.ris - --json
     """
     from ris.engine import SearchEngine
 
-    if bool(pictures) == (text is not None):
+    if (pictures and text is not None) or not (pictures or like or text is not None):
         raise typer.BadParameter("give pictures, or words by --text")
-    if text is not None and box is not None:
-        raise typer.BadParameter("words have no part", param_hint="--box")
-    _check_rows(pictures)
+    if box is not None and not pictures:
+        why = "a part is of one picture" if text is None else "words have no part"
+        raise typer.BadParameter(why, param_hint="--box")
+    _check_rows([*pictures, *like, *unlike])
     with SearchEngine.open(store, urls=urls) as engine:
         filter = chosen(label, folder, min_side, min_bytes, max_bytes, after, before, where)
         engine.count(filter)  # what is wrong with the filter is told once, before the first answer
         if text is not None:
             found = engine.search_text(
-                text, k, index=index, max_distance=max_distance, where=filter, collapse=collapse
+                text,
+                k,
+                like=_marked(like, engine),
+                unlike=_marked(unlike, engine),
+                index=index,
+                max_distance=max_distance,
+                where=filter,
+                collapse=collapse,
             )
             _tell_words(text, found, _Report(engine, None, output, json))
             return
@@ -145,10 +172,15 @@ def search(
             verify=not no_verify,
         )
         report = _Report(engine, box, output, json)
+        if not pictures:
+            hits = engine.search(_marked(like, engine), unlike=_marked(unlike, engine), **options)
+            entry = {"like": like, "hits": [_entry(hit) for hit in hits]}
+            report.answer(f"{' and '.join(like)}: {count(len(hits), 'similar picture')}", None, hits, entry)
+        marks = _Marks(like=_marked(like, engine), unlike=_marked(unlike, engine))
         for names in (pictures[start : start + _TOGETHER] for start in range(0, len(pictures), _TOGETHER)):
             queries = [_query(name, engine, box) for name in names]
             answers = iter(
-                _hits([one for one in queries if not isinstance(one, RisError)], engine, box, options)
+                _hits([one for one in queries if not isinstance(one, RisError)], engine, box, options, marks)
             )
             for name, query in zip(names, queries, strict=True):
                 if isinstance(query, RisError):
@@ -259,6 +291,11 @@ def duplicates(
             _write_groups(output, groups, engine)
 
 
+class _Marks(TypedDict):
+    like: "list[Opened | int]"
+    unlike: "list[Opened | int]"
+
+
 class _Options(TypedDict):
     k: int
     index: str
@@ -359,17 +396,32 @@ def _from_stdin(engine: "SearchEngine", box: Part | None) -> "Opened":
         raise UnreadableImage(error.kind, error.reason, "What came from stdin") from error
 
 
+def _marked(names: "Sequence[str]", engine: "SearchEngine") -> "list[Opened | int]":
+    """Return pictures that were marked right or wrong; one that cannot be read ends the command."""
+    marked = []
+    for name in names:
+        query = _query(name, engine, None)
+        if isinstance(query, RisError):
+            raise query
+        marked.append(query)
+    return marked
+
+
 def _left_to_cut(query: "Opened | int", box: Part | None) -> Part | None:
     """Return the box for a row; a picture that was read is cut already."""
     return box if isinstance(query, int) else None
 
 
 def _hits(
-    queries: "Sequence[Opened | int]", engine: "SearchEngine", box: Part | None, options: _Options
-) -> "Sequence[Sequence[Hit]]":
-    if box is None and len(queries) > 1:
+    queries: "Sequence[Opened | int]",
+    engine: "SearchEngine",
+    box: Part | None,
+    options: _Options,
+    marks: _Marks,
+) -> "Sequence[list[Hit]]":
+    if box is None and len(queries) > 1 and not any(marks.values()):
         return engine.search_many(queries, **options)
-    return [engine.search(one, box=_left_to_cut(one, box), **options) for one in queries]
+    return [engine.search(one, box=_left_to_cut(one, box), **options, **marks) for one in queries]
 
 
 def _verdict(name: str, finding: "Finding") -> str:

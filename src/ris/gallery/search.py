@@ -34,7 +34,7 @@ class Prepared:
     features: LocalFeatures | None
     """None where nothing is to be proven."""
     without: Positions = field(default_factory=lambda: NO_PICTURES)
-    """(h,) the picture of the gallery that is searched from, if any."""
+    """(h,) pictures of the gallery that are searched from: they are not among the hits."""
     sha256: bytes | None = None
     """Of the file that the query is the whole of, if any."""
     content: int | None = None

@@ -98,7 +98,18 @@ class FindOptions(Where, Part):
     k: int = Field(10, ge=1, le=100, description="Hits wanted.")
 
 
-class SearchOptions(Where, Part):
+class Marks(BaseModel):
+    """Pictures of the store that were marked right or wrong; they are not among the hits."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    like: list[Row] = Field([], max_length=50, description="Pictures that are right: search nearer to them.")
+    unlike: list[Row] = Field(
+        [], max_length=50, description="Pictures that are wrong: search further from them."
+    )
+
+
+class SearchOptions(Where, Part, Marks):
     """How to look for similar pictures."""
 
     k: int = Field(24, ge=1, le=MAX_K, description="Hits wanted, those passed over included.")
@@ -213,7 +224,7 @@ class Similar(BaseModel):
     milliseconds: float
 
 
-class TextSearch(Where):
+class TextSearch(Where, Marks):
     """Words to search with."""
 
     text: str = Field(min_length=1, max_length=200, description="What the pictures show.")

@@ -69,6 +69,8 @@ def router(service: Service) -> APIRouter:
             lambda: engine.search(
                 query,
                 options.k,
+                like=options.like,
+                unlike=options.unlike,
                 index=options.index,
                 max_distance=options.max_distance,
                 where=options.where(),
@@ -123,6 +125,8 @@ def router(service: Service) -> APIRouter:
             lambda: engine.search_text(
                 options.text,
                 options.k,
+                like=options.like,
+                unlike=options.unlike,
                 index=options.index,
                 max_distance=options.max_distance,
                 where=options.where(),

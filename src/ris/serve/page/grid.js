@@ -61,10 +61,10 @@ export function shot(picture, href, extra) {
   return { link, ratio, text };
 }
 
-export function card(hit, { href, look, query, box }) {
+export function card(hit, { href, look, query, box, marks }) {
   const { picture } = hit;
   const { link, ratio, text } = shot(picture, href);
-  const item = h("li", { class: "card", vars: { "--ratio": ratio } }, link);
+  const item = h("li", { class: "card", vars: { "--ratio": ratio } }, h("div", { class: "thumb" }, link, marks?.buttons(picture.row, text)));
   if (hit.outline) {
     link.append(outlined(picture, hit.outline, hit.difference?.boxes));
     const over = () => {
@@ -97,7 +97,7 @@ export function arrows(list) {
     const shots = [...list.querySelectorAll(".shot")];
     const here = shots.indexOf(document.activeElement);
     if (here < 0) return;
-    if (event.key === " ") shots[here].parentElement.querySelector(".look")?.click();
+    if (event.key === " ") shots[here].closest(".card").querySelector(".look")?.click();
     else {
       const there = { ArrowLeft: here - 1, ArrowRight: here + 1, Home: 0, End: shots.length - 1 }[event.key];
       const line = { ArrowUp: -1, ArrowDown: 1 }[event.key];

@@ -38,10 +38,10 @@ function choose(query) {
     tell(`That file is too large: at most ${Math.floor(tools.store.max_bytes / 1e6)} MB are taken.`);
     return;
   }
-  go({ query: keep(query), box: null, view: state.view === "duplicates" ? "search" : state.view });
+  go({ query: keep(query), box: null, like: [], unlike: [], view: state.view === "duplicates" ? "search" : state.view });
 }
 
-const name = (text) => go({ query: { text }, box: null, view: "search", ask: "similar" });
+const name = (text) => go({ query: { text }, box: null, like: [], unlike: [], view: "search", ask: "similar" });
 
 function tell(message) {
   answers.replaceChildren(h("div", { class: "heading" }, h("h1", {}, "That did not work"), h("p", { class: "problem" }, message)));

@@ -3,6 +3,7 @@
 import { ask } from "./api.js";
 import { h, icon, many, milliseconds, say } from "./dom.js";
 import { arrows, card, proven } from "./grid.js";
+import { Marks } from "./marks.js";
 import { words } from "./start.js";
 import { from, written } from "./state.js";
 
@@ -11,7 +12,7 @@ const MOST_NAMES = 6;
 
 const filters = (state) => ({ label: state.labels, folder: state.folders, box: state.box?.join(",") });
 
-function cards(hits, state, { viewer, cut }) {
+function cards(hits, state, { viewer, cut }, marks) {
   const query = state.query;
   return hits.map((hit, at) =>
     card(hit, {
@@ -19,6 +20,7 @@ function cards(hits, state, { viewer, cut }) {
       look: () => viewer.open(hits, at, () => cut(state.box)),
       query: query && !query.text && cut,
       box: state.box,
+      marks,
     }),
   );
 }
@@ -28,18 +30,19 @@ export async function similar(root, state, tools, signal) {
   const told = h("p", { class: "told" });
   const next = h("button", { type: "button", class: "button", hidden: true, onclick: () => more() }, "Show more");
   const hits = [];
+  const marks = new Marks(state, tools.go);
   arrows(list);
   const load = async () => {
     const k = Math.min(hits.length + state.k, tools.store.max_k);
     const answer = await ask(
       state.query.text ? "/api/text" : "/api/search",
       state.query,
-      { ...filters(state), k, offset: hits.length, index: state.index, max_distance: state.max, collapse: state.collapse || null },
+      { ...filters(state), k, offset: hits.length, like: state.like, unlike: state.unlike, index: state.index, max_distance: state.max, collapse: state.collapse || null },
       signal,
     );
     const first = hits.length;
     hits.push(...answer.hits);
-    list.append(...cards(hits, state, tools).slice(first));
+    list.append(...cards(hits, state, tools, marks).slice(first));
     next.hidden = !answer.more || k >= tools.store.max_k;
     return answer;
   };
@@ -56,15 +59,15 @@ export async function similar(root, state, tools, signal) {
       loading = false;
     }
   };
-  const answer = await load();
+  const [answer, before] = await Promise.all([load(), marks.before(signal)]);
   const same = hits.filter((hit) => hit.same_picture).length;
   const by = state.index === "auto" ? "" : ` by ${tools.store.index(state.index).label}`;
-  if (hits.length) told.append(`The nearest first${by}, in ${milliseconds(answer.milliseconds)}. The number is the distance.`);
+  if (hits.length) told.append(`The nearest first${by}, in ${milliseconds(answer.milliseconds)}. The number is the distance. Mark what is right or wrong, and search again.`);
   const heading = h("h1", {}, hits.length ? "Similar pictures" : "Nothing is that near");
   if (!hits.length) told.append("No picture passes the filters and the distance limit. Allow more of them.");
   if (same) told.append(" ", h("strong", { class: "yes" }, `${many(same, "picture")} ${same === 1 ? "is" : "are"} the very same.`));
   const asked = answer.meant && [words(tools.name, state.query.text), h("p", { class: "told" }, understood(answer))];
-  root.replaceChildren(h("div", { class: "heading" }, heading, asked, told), list, h("div", { class: "more" }, next));
+  root.replaceChildren(h("div", { class: "heading" }, heading, asked, told), ...(before ? [before] : []), list, h("div", { class: "more" }, next), marks.bar);
   say(`${many(hits.length, "similar picture")}, ${same} the very same`);
   const watcher = new IntersectionObserver(([entry]) => entry.isIntersecting && more(), { rootMargin: "300px" });
   watcher.observe(next);

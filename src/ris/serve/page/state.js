@@ -5,6 +5,7 @@ export const VIEWS = ["search", "compare", "map", "duplicates"];
 export const SIZES = [12, 24, 48, 96];
 export const MAX_DISTANCE = 2;
 export const MAX_TEXT = 200;
+export const MAX_MARKS = 50;
 
 export const START = {
   view: "search",
@@ -17,6 +18,8 @@ export const START = {
   folders: [],
   collapse: false,
   box: null,
+  like: [],
+  unlike: [],
 };
 
 const uploads = [];
@@ -27,6 +30,7 @@ export function keep(query) {
   return kept;
 }
 
+const rows = (texts) => texts.filter((text) => /^\d{1,15}$/.test(text)).map(Number).slice(0, MAX_MARKS);
 const oneOf = (value, choices, otherwise) => (choices.includes(value) ? value : otherwise);
 
 function box(text) {
@@ -54,6 +58,8 @@ export function read(location, kept, indexes) {
     folders: given.getAll("folder"),
     collapse: given.has("collapse"),
     box: picture ? box(given.get("box")) : null,
+    like: query ? rows(given.getAll("like")) : [],
+    unlike: query ? rows(given.getAll("unlike")) : [],
   };
 }
 
@@ -69,8 +75,10 @@ export function written(state) {
   for (const label of state.labels) pairs.push(["label", label]);
   for (const folder of state.folders) pairs.push(["folder", folder]);
   if (state.collapse) pairs.push(["collapse", "1"]);
+  for (const row of state.like) pairs.push(["like", row]);
+  for (const row of state.unlike) pairs.push(["unlike", row]);
   if (state.query && state.box) pairs.push(["box", state.box.join(",")]);
   return pairs.length ? `/?${new URLSearchParams(pairs)}` : "/";
 }
 
-export const from = (state, row) => ({ ...state, query: { row }, box: null, view: state.view === "duplicates" ? "search" : state.view });
+export const from = (state, row) => ({ ...state, query: { row }, box: null, like: [], unlike: [], view: state.view === "duplicates" ? "search" : state.view });
