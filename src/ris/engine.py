@@ -56,6 +56,7 @@ from ris.store.info import describe_store
 from ris.store.ingest import BATCH, decoded_side
 from ris.store.map import places
 from ris.store.recall import recall_now
+from ris.store.reencode import make
 from ris.store.writing import COPIES_WEIGHTS, WEIGHTS, Work, weights_of
 from ris.threads import in_order
 from ris.types import (
@@ -399,6 +400,41 @@ class SearchEngine:
             BusyError, ReadOnlyError: the store cannot be written now, or ever.
         """
         self._written(writing.fit_again(self._work(progress)))
+
+    def reencoded(
+        self,
+        store: Path,
+        encoder: str | Path,
+        weights: Path | None = None,
+        accept_licence: bool = False,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Make, or go on with, a store of the same folder and options with another encoder, and open it.
+
+        See `ris.reencoding`, which compares the two and puts one in the other's place.
+
+        Args:
+            store: where it is made.
+            encoder: see `build`.
+            weights: likewise.
+            accept_licence: likewise.
+            progress: see `Progress`.
+
+        Raises:
+            RisError: this store has the encoder already; or as `build`.
+        """
+        gallery = self._gallery
+        device: Device = "cpu" if gallery.identity.runtime == "openvino" else "cuda"
+        first, held = _opened(encoder, device, self._threads, weights, accept_licence)
+        if first.identity == gallery.identity:
+            raise RisError(f"{self.store} has the encoder {first.identity.network.name} already.")
+        kept = {WEIGHTS: held, COPIES_WEIGHTS: weights_of(self.store, COPIES_WEIGHTS)}
+        work = replace(self._work(progress), store=store, encoder=first, known=None)
+        if work.copies is not None and work.copies.identity == first.identity:
+            work = replace(work, copies=None)
+        make(work, {name: data for name, data in kept.items() if data is not None}, gallery)
+        for_copies = None if work.copies is None else work.copies.embedder
+        return type(self)(StoreGallery(store), first.embedder, for_copies, self._threads, self._urls)
 
     def calibrate(
         self,

@@ -3,21 +3,24 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from ris.cli.app import app
-from ris.engine import SearchEngine
+from ris.engine import Hit, SearchEngine
 from ris.errors import RisError
 
-
-def unit(vector: np.ndarray) -> np.ndarray:
-    return vector / np.linalg.norm(vector)
+Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
-def nearest(engine: SearchEngine, query: np.ndarray, without: Sequence[int]) -> tuple[list[int], np.ndarray]:
+def unit(vector: Floats) -> Floats:
+    return np.asarray(vector / np.linalg.norm(vector))
+
+
+def nearest(engine: SearchEngine, query: Floats, without: Sequence[int]) -> tuple[list[int], Floats]:
     """Rows by their distance to a query, and these distances, from all vectors of the store."""
     rows, vectors = engine.vectors()
     distances = np.linalg.norm(vectors - unit(query), axis=1)
@@ -25,12 +28,12 @@ def nearest(engine: SearchEngine, query: np.ndarray, without: Sequence[int]) -> 
     return [int(rows[i]) for i in order], distances[order]
 
 
-def vectors_of(engine: SearchEngine, *rows: int) -> np.ndarray:
+def vectors_of(engine: SearchEngine, *rows: int) -> Floats:
     known, vectors = engine.vectors()
     return vectors[[int(np.flatnonzero(known == row)[0]) for row in rows]].astype(np.float64)
 
 
-def assert_answers(engine: SearchEngine, hits: Sequence, query: np.ndarray, without: Sequence[int]) -> None:
+def assert_answers(engine: SearchEngine, hits: Sequence[Hit], query: Floats, without: Sequence[int]) -> None:
     rows, distances = nearest(engine, query, without)
     assert [hit.row for hit in hits] == rows[: len(hits)]
     np.testing.assert_allclose([hit.distance for hit in hits], distances[: len(hits)], atol=1e-5)

@@ -15,12 +15,13 @@ from ris.cli.encoders import encoders
 from ris.cli.ending import gracefully
 from ris.cli.judging import evaluate
 from ris.cli.looking import export, info, verify
+from ris.cli.reencoding import reencode
 from ris.cli.searching import duplicates, find, search
 from ris.cli.serving import mcp, serve
 from ris.cli.text import plain
 
 PANELS: dict[str, Sequence[Callable[..., None]]] = {
-    "Make and change a store": (build, add, remove, sync, refit, calibrate, relocate, restore),
+    "Make and change a store": (*(build, add, remove, sync, refit, calibrate, reencode, relocate, restore),),
     "Ask a store": (search, find, duplicates, serve, mcp),
     "Look at a store": (info, verify, evaluate, export),
     "Choose a network": (encoders,),

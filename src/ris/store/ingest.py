@@ -2,9 +2,10 @@
 
 import hashlib
 import time
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -24,6 +25,9 @@ from ris.store.folder import File
 
 BATCH = 8
 """Pictures that are embedded together."""
+
+Described: TypeAlias = Callable[[bytes], LocalFeatures | None]
+"""Local features by the SHA-256 of a file, where they are known already."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +60,12 @@ class Reading:
 
 
 def read_file(
-    root: Path, networks: Sequence[Network], settings: Settings, known: Container[bytes], file: File
+    root: Path,
+    networks: Sequence[Network],
+    settings: Settings,
+    known: Container[bytes],
+    file: File,
+    described: Described | None = None,
 ) -> Reading:
     """Read a file, and describe what it shows unless its SHA-256 is known.
 
@@ -66,6 +75,7 @@ def read_file(
         settings: of the store.
         known: SHA-256 sums of contents.
         file: in the folder.
+        described: local features that are known.
     """
     read = time.time_ns()
     try:
@@ -78,25 +88,28 @@ def read_file(
     if sha256 in known:
         return Reading(file, read, sha256, None)
     try:
-        return Reading(file, read, sha256, describe_content(data, networks, settings))
+        features = None if described is None else described(sha256)
+        return Reading(file, read, sha256, describe_content(data, networks, settings, features))
     except UnreadableImage as error:
         return Reading(file, read, sha256, None, error.reason)
 
 
-def describe_content(data: bytes, networks: Sequence[Network], settings: Settings) -> Content:
+def describe_content(
+    data: bytes, networks: Sequence[Network], settings: Settings, features: LocalFeatures | None = None
+) -> Content:
     """Decode a picture file's bytes, and prepare all that is kept of it.
 
     Args:
         data: of the file.
         networks: that embed it: the encoder's and, where copies have one of their own, theirs.
         settings: of the store.
+        features: its local features, where they are known.
 
     Raises:
         UnreadableImage: it is no picture.
     """
     image, size = read_sized(data, settings.max_pixels, draft=decoded_side(networks, settings))
-    features = None
-    if settings.same_picture:
+    if settings.same_picture and features is None:
         features = in_pixels_of(size, describe(image, settings.gallery_features, settings.side))
     pixels = [for_embedding(image, network) for network in networks]
     regions = gallery_regions(image) if settings.regions else []

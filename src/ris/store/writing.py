@@ -21,7 +21,7 @@ from ris.store.commits import Commit, ThresholdNote, latest, locked
 from ris.store.confirmed import confirm, named
 from ris.store.contents import Contents
 from ris.store.folder import File, walk
-from ris.store.ingest import BATCH, Reading, read_file
+from ris.store.ingest import BATCH, Described, Reading, read_file
 from ris.store.placing import Pictures, Placing
 from ris.store.refit import clean, compact, join, refit, wants_refit
 from ris.store.tables import (
@@ -95,6 +95,8 @@ class Work:
     allow_removals: bool = False
     checksum: bool = False
     """See `SearchEngine.sync`."""
+    described: Described | None = None
+    """Local features that are known from another store."""
 
     @property
     def identities(self) -> tuple[Identity, Identity | None]:
@@ -396,7 +398,9 @@ class _Following:
         work, contents = self._work, self._contents
         done, total = progress or (0, len(files))
         with worker_threads(work.threads) as pool:
-            read = partial(read_file, work.root, work.networks, work.settings, contents)
+            read = partial(
+                read_file, work.root, work.networks, work.settings, contents, described=work.described
+            )
             for count, one in enumerate(in_order(pool, read, files, lead=2 * BATCH + work.threads), 1):
                 yield contents.keep(one)
                 work.report("reading pictures", done + count, total)
