@@ -5,13 +5,19 @@ from typing import Literal
 
 from ris.errors import RisError
 
-Extra = Literal["annoy", "lab", "mcp", "server"]
+Extra = Literal["annoy", "formats", "lab", "mcp", "server"]
 _LIBRARIES: dict[Extra, tuple[str, ...]] = {
     "annoy": ("annoy",),
+    "formats": ("pillow_jxl", "rawpy"),
     "lab": ("annoy", "dvc", "hydra", "matplotlib", "optuna", "psutil", "pytorch_lightning", "yaml"),
     "mcp": ("mcp",),
     "server": ("fastapi", "prometheus_client", "python_multipart", "uvicorn"),
 }
+
+
+def installed(extra: Extra) -> bool:
+    """Tell whether an extra's libraries are installed, without importing them."""
+    return all(find_spec(library) is not None for library in _LIBRARIES[extra])
 
 
 def require(extra: Extra, *, to: str) -> None:
@@ -24,5 +30,5 @@ def require(extra: Extra, *, to: str) -> None:
     Raises:
         RisError: one is missing.
     """
-    if any(find_spec(library) is None for library in _LIBRARIES[extra]):
+    if not installed(extra):
         raise RisError(f"To {to}, install what it needs: pip install 'ris[{extra}]'.")

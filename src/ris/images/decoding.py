@@ -16,7 +16,8 @@ from PIL.PngImagePlugin import Blend, PngImageFile
 from pillow_heif import register_heif_opener
 
 from ris.errors import RisError
-from ris.images import jpeg, limits
+from ris.extras import installed
+from ris.images import jpeg, limits, raw
 from ris.images.colour import to_srgb
 from ris.images.depth import eight_bit_colours, eight_bits, grey_white, low_bytes, stated_white
 from ris.images.strips import converted
@@ -24,13 +25,29 @@ from ris.images.strips import converted
 for _plugin in ("Avif", "Bmp", "Gif", "Jpeg", "Jpeg2K", "Png", "Ppm", "Tiff", "WebP"):
     import_module(f"PIL.{_plugin}ImagePlugin")  # else Pillow registers every decoder it has
 register_heif_opener(thumbnails=False)
+FORMATS: tuple[str, ...] = (
+    "JPEG",
+    "PNG",
+    "GIF",
+    "BMP",
+    "DIB",
+    "TIFF",
+    "WEBP",
+    "PPM",
+    "AVIF",
+    "HEIF",
+    "JPEG2000",
+)
+"""What is decoded: raster formats with a signature, none that starts another program or draws vectors."""
+if installed("formats"):
+    from pillow_jxl import JpegXLImagePlugin
+
+    JpegXLImagePlugin.DECODE_THREADS = 0
+    FORMATS += ("JXL",)
 
 Size: TypeAlias = tuple[int, int]
 """Width and height, pixels."""
 Kind = Literal["not_an_image", "truncated", "empty", "too_large", "unreadable"]
-
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "AVIF", "HEIF", "JPEG2000")
-"""What is decoded: raster formats with a signature, none that starts another program or draws vectors."""
 
 _DECODER_ERRORS = (
     OSError,
@@ -62,7 +79,8 @@ def read_image(source: Path | bytes | BinaryIO, max_pixels: int, draft: int | No
     Samples of more than 8 bits are scaled so that the white that the file states becomes 255, see
     `ris.images.depth.white`. An embedded colour profile is applied, see `ris.images.colour.to_srgb`; without
     one, CMYK and the other colour spaces are converted as Pillow does it, Adobe's inverted CMYK included.
-    A JPEG that lacks its end marker alone is read. The returned picture's `format` is that of the file.
+    A JPEG that lacks its end marker alone is read. With the extra `formats`, JPEG XL and raw camera files are
+    read, too, see `ris.images.raw`. The returned picture's `format` is that of the file.
 
     This decodes in this process; `ris.images.decoders` does it in others, which a file cannot hang or fill.
 
@@ -85,6 +103,8 @@ def read_sized(
 ) -> tuple[Image.Image, Size]:
     """Read a picture as `read_image` does, and return with it the size that it has without `draft`."""
     name, data = content(source)
+    if raw.is_raw(data):
+        return _developed(name, data, max_pixels, draft)
     image = _open(name, data, max_pixels)
     try:
         try:
@@ -154,11 +174,31 @@ def _open(name: str, data: bytes, max_pixels: int) -> Image.Image:
         if "truncated" in str(error).lower():
             raise UnreadableImage("truncated", "the file is cut short", name) from error
         raise UnreadableImage("unreadable", f"its header is damaged ({error})", name) from error
-    pixels = image.width * image.height
-    if pixels > max_pixels:
-        reason = f"it has {image.width} x {image.height} pixels, more than the {max_pixels} allowed"
-        raise UnreadableImage("too_large", reason, name)
+    _check_pixels(image.size, max_pixels, name)
     return image
+
+
+def _check_pixels(size: Size, max_pixels: int, name: str) -> None:
+    if size[0] * size[1] > max_pixels:
+        reason = f"it has {size[0]} x {size[1]} pixels, more than the {max_pixels} allowed"
+        raise UnreadableImage("too_large", reason, name)
+
+
+def _developed(name: str, data: bytes, max_pixels: int, draft: int | None) -> tuple[Image.Image, Size]:
+    """Develop a raw camera file; return it as `read_image` does, with its size without `draft`."""
+    if len(data) > limits.MAX_BYTES:
+        raise UnreadableImage("too_large", f"it has more than the {limits.MAX_BYTES} bytes allowed", name)
+    if not installed("formats"):
+        reason = "it is a raw camera file, and to read those, pip install 'ris[formats]'"
+        raise UnreadableImage("not_an_image", reason, name)
+    try:
+        size = raw.size(data)
+        _check_pixels(size, max_pixels, name)
+        shrink = 1 if draft is None else _shrink(size, draft)
+        image = raw.developed(data, half=shrink > 1)
+    except ValueError as error:
+        raise UnreadableImage("unreadable", f"its content does not decode ({error})", name) from error
+    return (image if shrink <= 2 else image.reduce(shrink // 2)), size
 
 
 def to_rgb(image: Image.Image, white: int | None = None, shrink: int = 1) -> Image.Image:
@@ -201,6 +241,8 @@ def _decoded(image: Image.Image, data: bytes, draft: int | None) -> tuple[Image.
         image.load()
         image = eight_bit_colours(image, white, partial(_read_again, data, lower))
     image.load()
+    if form == "JXL" and not getattr(image, "jpeg", False):
+        image.info.pop("exif", None)  # libjxl has turned it upright
     lying = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
     ImageOps.exif_transpose(image, in_place=True)
     if not drafted:
