@@ -88,7 +88,8 @@ def audit_collection(
     with worker_threads(workers) as pool:
         nearest = partial(_nearest, gallery, groups, pool, progress)
         flawed, unread = _flawed(collection, pool, progress)
-        _, voters = nearest("asking neighbours", NEIGHBOURS, lambda _: None if labelled.all() else labelled)
+        votes = _one_a_group(groups, labels)
+        _, voters = nearest("asking neighbours", NEIGHBOURS, lambda _: votes)
         distances, _ = nearest("comparing labels", 1, lambda one: labels == labels[one])
     mislabelled = _mislabelled(collection, labels, judged, voters)
     told = {one.picture.row for one in flawed}
@@ -155,6 +156,13 @@ def _groups(collection: Labelled, duplicates: Duplicates) -> Positions:
         for other in group.pictures[1:]
     ]
     return group_ids(np.array(pairs, np.int64).reshape(-1, 2), len(place)).astype(np.int64)
+
+
+def _one_a_group(groups: Positions, labels: Integers) -> Mask:
+    """Choose who has a vote (n,): of near-duplicates with one label only the first, for all of them."""
+    chosen = np.zeros(len(groups), np.bool_)
+    chosen[np.unique(np.stack([groups, labels]), axis=1, return_index=True)[1]] = True
+    return chosen & (labels != UNLABELLED)
 
 
 def _nearest(

@@ -12,8 +12,7 @@ from ris.metrics.retrieval import Floats, Integers
 
 MARGIN = 0.5
 """Share of the neighbours by which those of the suggested label must exceed those of the own: confident
-learning's normalised margin. Without it, half of what was said was wrong, on another sample than the one that
-docs/how-to/audit.md reports."""
+learning's normalised margin. Without it, half of what was said was wrong, on the sample of the how-to."""
 
 
 def contradicted(labels: Integers, neighbours: Integers) -> tuple[Integers, Floats, Floats]:
