@@ -19,6 +19,8 @@ import watchfiles
 from PIL import Image
 
 from ris import arguments, forks
+from ris.audit.collection import FOLDER, Labelled, audit_collection
+from ris.audit.findings import Audit, Flawed, Leak, Mislabelled, Outlier
 from ris.copies.edits import EDITS
 from ris.copies.local_features import LocalFeatures, describe
 from ris.copies.threshold import Threshold
@@ -91,6 +93,7 @@ from ris.types import (
 __all__ = [
     "INDEXES",
     "RERANKED",
+    "Audit",
     "BadQueryError",
     "Box",
     "BusyError",
@@ -102,10 +105,14 @@ __all__ = [
     "DuplicateGroup",
     "Filter",
     "Finding",
+    "Flawed",
     "Hit",
     "Info",
+    "Leak",
+    "Mislabelled",
     "NoSuchPictureError",
     "Opened",
+    "Outlier",
     "Picture",
     "Progress",
     "Query",
@@ -748,6 +755,34 @@ class SearchEngine:
             RisError: the store keeps no local features.
         """
         return self._duplicates(progress).changed
+
+    def audit(
+        self, label: str = FOLDER, split: str | None = None, *, progress: Progress | None = None
+    ) -> Audit:
+        """Find what is wrong in a labelled collection; no file is touched.
+
+        Near-duplicates that stand on several sides of a split, as `duplicates` proves them; labels that the
+        neighbours contradict (`ris.audit.labels`); pictures that are unlike all others of their label
+        (`ris.audit.outliers`); and pictures that are black, blank or blurred (`ris.audit.flaws`).
+
+        Args:
+            label: `folder` for the name of the folder that a picture lies in, or one of `columns`.
+            split: `folder` for the first folder of a picture's path, or one of `columns`; None for no split.
+            progress: see `Progress`.
+
+        Raises:
+            BadQueryError: there is no such column, or all pictures are on one side of the split.
+            RisError: there are no pictures.
+        """
+        gallery = self._gallery
+        confirmed.check(self.store, gallery.commit)
+        if not len(gallery.catalogue):
+            raise RisError(f"{self.store} has no pictures, and so nothing to audit.")
+        labels = arguments.text("label", label)
+        sides = None if split is None else arguments.text("split", split)
+        labelled = Labelled.of(gallery, labels, sides)
+        duplicates = Duplicates([], []) if gallery.features is None else self._duplicates(progress)
+        return audit_collection(labelled, duplicates, self._threads, progress)
 
     # Looked at
 

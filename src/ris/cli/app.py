@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from ris import __version__
+from ris.cli.auditing import audit
 from ris.cli.calibrating import calibrate
 from ris.cli.changing import add, build, refit, relocate, remove, restore, sync
 from ris.cli.encoders import encoders
@@ -23,7 +24,7 @@ from ris.cli.text import plain
 PANELS: dict[str, Sequence[Callable[..., None]]] = {
     "Make and change a store": (*(build, add, remove, sync, refit, calibrate, reencode, relocate, restore),),
     "Ask a store": (search, find, duplicates, serve, mcp),
-    "Look at a store": (info, verify, evaluate, export),
+    "Look at a store": (info, verify, evaluate, audit, export),
     "Choose a network": (encoders,),
 }
 

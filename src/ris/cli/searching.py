@@ -31,12 +31,11 @@ from ris.cli.parameters import (
     chosen,
 )
 from ris.cli.progress import bars
+from ris.cli.showing import small
 from ris.cli.text import count, size
 from ris.errors import RisError
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from ris.cli.contact_sheet import Shown, Strip
     from ris.engine import (
         ChangedPair,
@@ -46,11 +45,9 @@ if TYPE_CHECKING:
         Finding,
         Hit,
         Opened,
-        Picture,
         SearchEngine,
         TextAnswer,
     )
-    from ris.types import Corners
 
 _NOTES = {
     "same_picture": "the same picture",
@@ -491,27 +488,9 @@ def _shown(
         if hit.copies:
             notes.append(f"and {count(len(hit.copies), 'near-copy', 'near-copies')}")
         boxes = hit.difference.boxes if hit.difference is not None and hit.here else ()
-        small = _small(hit.picture, engine, hit.outline, boxes)
-        shown.append(Shown(small, hit.path, tuple(notes), hit.here))
+        picture = small(hit.picture, engine, hit.outline, boxes)
+        shown.append(Shown(picture, hit.path, tuple(notes), hit.here))
     return shown
-
-
-def _small(
-    picture: "Picture",
-    engine: "SearchEngine",
-    outline: "list[tuple[float, float]] | None" = None,
-    boxes: "Sequence[Corners]" = (),
-) -> "Image.Image":
-    """Read a picture of the store as it is shown; an empty one where its file is gone."""
-    from ris.cli.contact_sheet import CELL, empty, shrunk
-    from ris.engine import NoSuchPictureError
-    from ris.images.decoding import UnreadableImage
-
-    try:
-        image = engine.image(picture.row, CELL)
-    except (NoSuchPictureError, UnreadableImage):
-        return empty()
-    return shrunk(image, outline, (picture.width, picture.height), boxes)
 
 
 def _print_groups(groups: "Sequence[DuplicateGroup]") -> None:
@@ -542,7 +521,7 @@ def _write_pairs(output: Path, pairs: "Sequence[ChangedPair]", engine: "SearchEn
     strips = []
     for number, pair in enumerate(pairs, 1):
         sides = (pair.one, pair.difference.query_boxes), (pair.other, pair.difference.boxes)
-        shown = [Shown(_small(picture, engine, boxes=boxes), picture.path) for picture, boxes in sides]
+        shown = [Shown(small(picture, engine, boxes=boxes), picture.path) for picture, boxes in sides]
         strips.append(Strip(f"{number}: {_differing(pair.difference)}", shown))
     write_sheet(output, "Changed versions of one picture", strips)
     say(f"The contact sheet is {output}.")
@@ -559,7 +538,7 @@ def _write_groups(output: Path, groups: "Sequence[DuplicateGroup]", engine: "Sea
             notes = [f"{picture.width} x {picture.height}, {size(picture.bytes)}"]
             if kept:
                 notes.append(f"to keep: {group.why}")
-            shown.append(Shown(_small(picture, engine), picture.path, tuple(notes), kept))
+            shown.append(Shown(small(picture, engine), picture.path, tuple(notes), kept))
         strips.append(Strip(f"{number}: {count(len(shown), 'picture')}", shown))
     write_sheet(output, "Pictures that are one picture", strips)
     say(f"The contact sheet is {output}.")

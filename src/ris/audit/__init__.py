@@ -1,0 +1,1 @@
+"""What is wrong in a labelled collection: leaks between splits, wrong labels, outliers, spoilt pictures."""
