@@ -85,7 +85,10 @@ def test_half_of_a_picture_proves_it(texture: Draw) -> None:
     assert found.difference.share == pytest.approx(0.45, abs=0.1)
 
 
-@pytest.mark.parametrize("family", ["invoices", "tables", "clock_faces", "code_editors", "pie_charts"])
+@pytest.mark.parametrize(
+    "family",
+    ["invoices", "tables", "clock_faces", "code_editors", "pie_charts", "line_charts", "scatter_plots"],
+)
 def test_members_of_a_family_are_never_the_same_nor_a_changed_version(family: str) -> None:
     one, other, third = draw(family, 3, seed=5)
     for query, candidate in ((one, other), (other, third)):

@@ -33,6 +33,8 @@ SCATTERED = 0.1
 """Share of the cells that may differ without any order, by noise and encoding."""
 LEAST = 6
 """Cells without which nothing is said."""
+LOST = 1e-3
+"""Correlation, or variance in grey levels squared, of next to nothing."""
 CONTINUOUS = 4.2
 """Bits of the grey levels where pictures agree, from which they are a photograph's. What is drawn repeats by
 design, the layout of a form or a chart; the tones of a photograph do not."""
@@ -98,27 +100,40 @@ def relate(query: LocalFeatures, candidate: LocalFeatures, proof: Verified, thre
 
 
 def differing_cells(cells: Cells) -> Mask:
-    """Tell which cells (down, across) differ by more than encoding explains, which takes from all evenly."""
+    """Tell which cells (down, across) differ by more than encoding explains, which takes from all evenly.
+
+    What is drawn has textures of its own for what is its template and what is its content, and where all of
+    the latter differs, that is no more than usual. So there the noise is taken from the texture that agrees
+    best: noise of a variance s in cells of a variance v leaves a correlation of v / (v + s).
+    """
     disagreement = 1 - cells.agreement
-    usual = _usual(disagreement, cells)
-    allowed = np.minimum(FLOOR + TIMES * usual, np.maximum(CEILING, usual + ABOVE_USUAL))
-    result: Mask = cells.counted & (disagreement > allowed)
+    usual, by_noise = _usual(disagreement, cells)
+    above_usual, above_noise = (np.maximum(CEILING, one + ABOVE_USUAL) for one in (usual, by_noise))
+    result: Mask = cells.counted & (disagreement > np.minimum(FLOOR + TIMES * usual, above_usual))
     if _continuous(cells, cells.counted & ~result):
-        result &= cells.agreement < CONTRARY
-    return result
+        return result & (cells.agreement < CONTRARY)
+    return result | (cells.counted & (disagreement > above_noise))
 
 
 def _continuous(cells: Cells, where: Mask) -> bool:
     return bits(cells.levels[where].sum(axis=0)) >= CONTINUOUS
 
 
-def _usual(disagreement: npt.NDArray[np.float64], cells: Cells) -> npt.NDArray[np.float64]:
-    """Return what disagreement is usual in cells of each texture (down, across): faint ones show noise."""
+def _usual(
+    disagreement: npt.NDArray[np.float64], cells: Cells
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return what disagreement is usual in cells of each texture (down, across): faint ones show noise.
+
+    Returns:
+        that of the cells of like texture, and that by the noise of those that agree best.
+    """
     values, texture = disagreement[cells.counted], np.log1p(cells.texture)
     order = np.argsort(texture[cells.counted], kind="stable")
     groups = np.array_split(order, min(GROUPS, max(1, len(order) // GROUP)))
-    middles = [np.median(texture[cells.counted][group]) for group in groups]
-    return np.interp(texture, middles, [np.quantile(values[group], USUAL) for group in groups])
+    middles = np.array([np.median(texture[cells.counted][group]) for group in groups])
+    usual = np.array([np.quantile(values[group], USUAL) for group in groups])
+    noise = (np.expm1(middles) * usual / np.maximum(1 - usual, LOST)).min()
+    return np.interp(texture, middles, usual), noise / np.maximum(cells.texture + noise, LOST)
 
 
 def _blocks(differing: Mask, least: float) -> tuple[npt.NDArray[np.int64], list[int]]:
