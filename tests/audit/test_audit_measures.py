@@ -36,8 +36,8 @@ def by_the_paper(
     ]
     thresholds = {}
     for label in classes:
-        own = [row[label] for row, given in zip(probability, labels, strict=True) if given == label]
-        thresholds[label] = sum(own) / len(own) if own else np.inf
+        shares = [row[label] for row, given in zip(probability, labels, strict=True) if given == label]
+        thresholds[label] = sum(shares) / len(shares) if shares else np.inf
     answers = []
     for row, given in zip(probability, labels.tolist(), strict=True):
         own = row[given] if given != NONE else 0.0
@@ -64,7 +64,7 @@ def test_labels_are_contradicted_as_confident_learning_has_it() -> None:
         for place, (allowed, own, largest) in enumerate(by_the_paper(labels, neighbours)):
             assert int(suggested[place]) in allowed
             assert (support[place], against[place]) == (pytest.approx(own), pytest.approx(largest))
-        wrong += np.count_nonzero(suggested != NONE)
+        wrong += int(np.count_nonzero(suggested != NONE))
     assert wrong > 100
 
 
