@@ -25,7 +25,8 @@ def raw(*overrides: str) -> Any:
 
 
 def test_the_groups_are_the_known_ones() -> None:
-    names = ["backbone", "config.yaml", "data", "experiment", "training_sweep.yaml", "tuning.yaml"]
+    names = ["backbone", "config.yaml", "data", "debug", "experiment", "logger", "training_sweep.yaml"]
+    names.append("tuning.yaml")
     assert sorted(path.name for path in CONF.iterdir()) == names
     assert all(path.suffix == ".yaml" for path in CONF.rglob("*") if path.is_file())
 
@@ -50,6 +51,20 @@ def test_every_experiment_composes_and_its_keys_win(experiment: str) -> None:
     expected = OmegaConf.merge(plain, own)
     assert OmegaConf.to_container(expected, resolve=True) == found
     config.check(found)
+
+
+@pytest.mark.parametrize("logger", choices("logger"))
+def test_every_logger_composes_and_changes_nothing_else(logger: str) -> None:
+    found = raw(f"logger={logger}")
+    assert config.check(found).logger.kind == logger
+    assert found == {**raw(), "logger": found["logger"]}
+
+
+@pytest.mark.parametrize("debug", choices("debug"))
+def test_debugging_shortens_whatever_experiment(debug: str) -> None:
+    for experiment in choices("experiment"):
+        params = config.check(raw(f"experiment={experiment}", f"debug={debug}"))
+        assert (params.finetune.epochs, params.trainer.limit_train_batches, params.unseen.draws) == (1, 2, ())
 
 
 def test_an_experiment_gives_way_to_what_is_asked_for_beside_it() -> None:

@@ -70,6 +70,7 @@ NOT_RUN: dict[str, list[str]] = {
         "make setup",
         "dvc exp run -S data=folder -S data.source=/path/to/pictures",
         "dvc exp run -S 'unseen.draws=[0,1,2]'",
+        "dvc exp run -S logger=csv -S finetune.epochs=8",
         "python -m ris.lab.stages.pca pca.n_components=64",
         "python -m ris.lab.tuning",
         "python -m ris.lab.training_sweep",

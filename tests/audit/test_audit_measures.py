@@ -36,8 +36,8 @@ def by_the_paper(
     ]
     thresholds = {}
     for label in classes:
-        agreeing = [row[label] for row, given in zip(probability, labels, strict=True) if given == label]
-        thresholds[label] = sum(agreeing) / len(agreeing) if agreeing else np.inf
+        shares = [row[label] for row, given in zip(probability, labels, strict=True) if given == label]
+        thresholds[label] = sum(shares) / len(shares) if shares else np.inf
     answers = []
     for row, given in zip(probability, labels.tolist(), strict=True):
         own = row[given] if given != NONE else 0.0

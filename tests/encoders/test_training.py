@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import get_context
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -21,12 +23,16 @@ from ris.encoders.pytorch import has_bf16, standardise
 from ris.encoders.transforms import for_embedding
 from ris.errors import RisError
 from ris.images.decoding import read_image
+from ris.lab import config
 from ris.lab.config import Augment, Finetune
+from ris.lab.loggers import logger_of
 from ris.lab.training import (
+    WHOLE,
     Crops,
     Judge,
     Labelled,
     RetrievalModule,
+    Running,
     Training,
     draw_epoch,
     finetune,
@@ -101,12 +107,15 @@ def run(
     checkpoints: Path,
     judge: Judge = leave_one_out_map_at_r,
     seed: int = 0,
+    running: Running | None = None,
     **changes: Any,
 ) -> Training:
     settings = SETTINGS.model_copy(update=changes)
     encoder = fresh(network)
     torch.seed()  # what was drawn before must not matter
-    return finetune(encoder, train, validation, settings, seed, judge, LIMIT, checkpoints)
+    return finetune(
+        encoder, train, validation, settings, seed, judge, LIMIT, checkpoints, running or Running()
+    )
 
 
 def weights(training: Training) -> dict[str, Tensor]:
@@ -464,3 +473,107 @@ def test_a_checkpoint_that_was_cut_off_is_told_of(
     last.write_bytes(content[: int(share * len(content))])
     with pytest.raises(RisError, match=r"last\.ckpt is damaged; delete its folder"):
         run(tiny, train, validation, last.parent)
+
+
+def logged(kind: str, folder: Path, uri: str | None = None) -> Running:
+    settings = config.Logger(kind=kind, folder=str(folder), project="tests", uri=uri)
+    return Running(logger=logger_of(settings, "all"))
+
+
+def test_a_csv_logger_is_told_of_every_epoch_and_changes_nothing(
+    tiny: Network, train: Labelled, validation: Labelled, tmp_path: Path, uninterrupted: Training
+) -> None:
+    running = logged("csv", tmp_path / "logs")
+    assert same(run(tiny, train, validation, tmp_path / "run", running=running), uninterrupted)
+    table = pd.read_csv(tmp_path / "logs/csv/all/metrics.csv")
+    epochs = table.dropna(subset=["validation_score"])
+    names = {
+        "train_loss": "train_loss",
+        "validation_score": "validation_mAP@R",
+        "learning_rate": "learning_rate",
+    }
+    assert table["loss"].count() == 3 * 3
+    for name, ours in names.items():
+        assert epochs[name].tolist() == pytest.approx([one[ours] for one in uninterrupted.history], abs=1e-6)
+
+
+def test_tensorboard_is_told_of_every_epoch(
+    tiny: Network, train: Labelled, validation: Labelled, tmp_path: Path, uninterrupted: Training
+) -> None:
+    reason = "tensorboard is not installed"
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", reason=reason)
+    running = logged("tensorboard", tmp_path / "logs")
+    assert same(run(tiny, train, validation, tmp_path / "run", running=running), uninterrupted)
+    read = events.EventAccumulator(str(tmp_path / "logs/tensorboard/all"))
+    read.Reload()
+    scores = [event.value for event in read.Scalars("validation_score")]
+    assert scores == pytest.approx([one["validation_mAP@R"] for one in uninterrupted.history], abs=1e-6)
+
+
+def test_a_local_mlflow_is_told_of_every_epoch(
+    tiny: Network, train: Labelled, validation: Labelled, tmp_path: Path, uninterrupted: Training
+) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed")
+    running = logged("mlflow", tmp_path / "logs")
+    assert same(run(tiny, train, validation, tmp_path / "run", running=running), uninterrupted)
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'logs/mlflow.db'}")
+    (found,) = client.search_runs([client.get_experiment_by_name("tests").experiment_id])
+    scores = [one.value for one in client.get_metric_history(found.info.run_id, "validation_score")]
+    assert scores == pytest.approx([one["validation_mAP@R"] for one in uninterrupted.history], abs=1e-6)
+
+
+def test_a_logger_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "dvclive.lightning", None)
+    with pytest.raises(RisError, match=r"`logger=dvclive` needs dvclive, .*; `pip install dvclive`\."):
+        logged("dvclive", tmp_path)
+
+
+def test_limits_shorten_a_training(
+    tiny: Network, train: Labelled, validation: Labelled, tmp_path: Path
+) -> None:
+    judged: list[int] = []
+
+    def judge(vectors: Vectors, labels: Labels) -> float:
+        judged.append(len(vectors))
+        return leave_one_out_map_at_r(vectors, labels)
+
+    limits = WHOLE.model_copy(update={"limit_train_batches": 2, "limit_val_batches": 0.5})
+    training = run(tiny, train, validation, tmp_path / "run", judge, running=Running(limits), batch_size=6)
+    assert judged == [6, 6, 6]
+    rates = [epoch["learning_rate"] for epoch in training.history]
+    expected = [SETTINGS.learning_rate * warmup_cosine(step, 6, 0.1) for step in (2, 4, 6)]
+    np.testing.assert_allclose(rates, expected, atol=1e-12)
+
+
+def test_a_training_goes_on_from_a_checkpoint_elsewhere(
+    tiny: Network, train: Labelled, validation: Labelled, tmp_path: Path
+) -> None:
+    whole = run(tiny, train, validation, tmp_path / "whole", scripted([0.1, 0.2, 0.3], []))
+    with pytest.raises(Interrupted):
+        run(tiny, train, validation, tmp_path / "first", judge_until(2, interrupt))
+    kept = (tmp_path / "first/last.ckpt").rename(tmp_path / "kept.ckpt")
+    running = Running(WHOLE.model_copy(update={"resume": kept}))
+    second = run(tiny, train, validation, tmp_path / "second", scripted([0.2, 0.3], []), running=running)
+    assert same(Training(second.encoder, whole.history), whole)
+    assert [epoch["epoch"] for epoch in second.history] == [1, 2, 3]
+    ended = Running(WHOLE.model_copy(update={"resume": tmp_path / "second/last.ckpt"}))
+    with pytest.raises(RisError, match=r"had all its epochs.*raise `finetune\.epochs`"):
+        run(tiny, train, validation, tmp_path / "third", running=ended)
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused(
+    tiny: Network, train: Labelled, validation: Labelled, tmp_path: Path
+) -> None:
+    nowhere = Running(WHOLE.model_copy(update={"resume": tmp_path / "nowhere.ckpt"}))
+    with pytest.raises(RisError, match=r"There is no checkpoint .*nowhere\.ckpt"):
+        run(tiny, train, validation, tmp_path / "run", running=nowhere)
+    other = tmp_path / "other.ckpt"
+    torch.save({"state_dict": {"body.weight": torch.zeros(3)}}, other)
+    with pytest.raises(RisError, match="of another network or other classes"):
+        run(
+            tiny,
+            train,
+            validation,
+            tmp_path / "run",
+            running=Running(WHOLE.model_copy(update={"resume": other})),
+        )

@@ -162,8 +162,8 @@ def _one_a_group(groups: Positions, labels: Integers) -> Mask:
     """Choose who has a vote (n,): of near-duplicates with one label only the first, for all of them."""
     chosen = np.zeros(len(groups), np.bool_)
     chosen[np.unique(np.stack([groups, labels]), axis=1, return_index=True)[1]] = True
-    voting: Mask = chosen & (labels != UNLABELLED)
-    return voting
+    chosen[labels == UNLABELLED] = False
+    return chosen
 
 
 def _nearest(

@@ -29,13 +29,16 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
-def _dimensions_or_share(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-    try:
-        return validate(value)
-    except ValidationError as error:
-        raise ValueError(
-            "it must be a whole number of dimensions from 1, or a share of variance between 0 and 1"
-        ) from error
+def _or_told(sentence: str) -> WrapValidator:
+    """Tell of one of several types, where a value is of none of them, by one sentence."""
+
+    def checked(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return validate(value)
+        except ValidationError as error:
+            raise ValueError(sentence) from error
+
+    return WrapValidator(checked)
 
 
 class Data(Section):
@@ -132,6 +135,43 @@ class Finetune(Section):
     augment: Augment
 
 
+Batches = Annotated[
+    Annotated[int, Field(strict=True, ge=1)] | Annotated[float, Field(strict=True, gt=0.0, le=1.0)],
+    _or_told("it must be a whole number of batches from 1, or a share of them up to 1.0"),
+]
+
+
+class Trainer(Section):
+    """What the trainings run on, and how much of them; the words are Lightning's."""
+
+    accelerator: Literal["auto", "cpu", "gpu", "mps"]
+    devices: Annotated[
+        Annotated[int, Field(strict=True, ge=1)] | Literal["auto"],
+        _or_told("it must be `auto` or a whole number from 1"),
+    ]
+    """How many."""
+    precision: Literal["auto", "bf16-mixed", "16-mixed", "32-true"]
+    """`auto` is bf16-mixed where the processor computes in it."""
+    limit_train_batches: Batches
+    """A number of batches an epoch, or a share of them; 1.0 is all."""
+    limit_val_batches: Batches
+    resume: Path | None
+    """A checkpoint that the training over all classes goes on from, of whose epochs the best is then kept of
+    those that follow. A training that was broken off goes on by itself."""
+
+
+class Logger(Section):
+    """Where the learning curves of a training go while it runs, beside the table that is always written."""
+
+    kind: Literal["none", "csv", "tensorboard", "mlflow", "wandb", "dvclive"]
+    folder: str = Field(min_length=1)
+    """Below which they are written; nothing reads them."""
+    project: str = Field(min_length=1)
+    """Name of the project, or of the experiment."""
+    uri: str | None
+    """Of MLflow's tracking server or store; None for an SQLite file below the folder."""
+
+
 class Extract(Section):
     """Turning every picture into a vector."""
 
@@ -147,7 +187,8 @@ class Space(Section):
     """The projection of one encoder's vectors."""
 
     n_components: Annotated[
-        Annotated[int, Field(strict=True, ge=1)] | Share, WrapValidator(_dimensions_or_share)
+        Annotated[int, Field(strict=True, ge=1)] | Share,
+        _or_told("it must be a whole number of dimensions from 1, or a share of variance between 0 and 1"),
     ]
     """A number of dimensions, or the share of variance to keep."""
     whiten: Annotated[float, Field(ge=0.0, le=1.0)]
@@ -337,6 +378,8 @@ class Params(Section):
     backbone: Backbone
     clean: Clean
     finetune: Finetune
+    trainer: Trainer
+    logger: Logger
     extract: Extract
     pca: Pca
     index_recall: Share

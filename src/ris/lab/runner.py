@@ -110,7 +110,7 @@ def check_used(arguments: Iterable[str], keys: Sequence[str], name: str) -> None
         RisError: it is not.
     """
     for key in (argument.lstrip("+~").partition("=")[0] for argument in arguments):
-        other = key.startswith(("hydra.", "hydra/")) or key.endswith(".workers")
+        other = key.startswith(("hydra.", "hydra/", "logger.")) or key.endswith(".workers")
         if keys and not other and not any(f"{key}.".startswith(f"{one}.") for one in keys):
             raise RisError(f"`{key}` changes nothing here: {name} reads {', '.join(keys)}.")
 

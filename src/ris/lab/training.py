@@ -20,6 +20,7 @@ from pytorch_lightning.callbacks import (
     EMAWeightAveraging,
     ModelCheckpoint,
 )
+from pytorch_lightning.loggers import Logger
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 from torch.utils.data import DataLoader, Dataset
@@ -34,12 +35,23 @@ from ris.errors import RisError
 from ris.images.decoding import read_image
 from ris.lab.allocator import reuse_memory
 from ris.lab.augmentation import for_training
-from ris.lab.config import Finetune
+from ris.lab.config import Finetune, Trainer
 from ris.lab.depthwise import quickened
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 Judge = Callable[[np.ndarray[Any, np.dtype[np.float32]], Integers], float]
 """Vectors of length 1 (n, D) and class numbers (n,) to a score."""
+
+
+WHOLE = Trainer(
+    accelerator="auto",
+    devices="auto",
+    precision="auto",
+    limit_train_batches=1.0,
+    limit_val_batches=1.0,
+    resume=None,
+)
+"""All of a training, on what there is."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +69,17 @@ class Training:
 
     encoder: Encoder
     history: list[dict[str, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Running:
+    """What a training runs on, and who is told of it."""
+
+    trainer: Trainer = WHOLE
+    logger: Logger | None = None
+
+
+BY_ITSELF = Running()
 
 
 class CosineClassifier(nn.Module):
@@ -113,6 +136,7 @@ class RetrievalModule(pl.LightningModule):
         for taught in self._teacher:
             loss = loss + self.settings.distillation * apartness(vectors, taught(pixels))
         self._losses.append(loss.detach())
+        self.log("loss", loss.detach())
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], _index: int) -> None:
@@ -132,6 +156,8 @@ class RetrievalModule(pl.LightningModule):
             "validation_mAP@R": round(score, 6),
             "learning_rate": self.trainer.optimizers[0].param_groups[0]["lr"],
         }
+        self.log("train_loss", epoch["train_loss"])
+        self.log("learning_rate", epoch["learning_rate"])
         self.history.append(epoch)
         self.print(*(f"{name} {value:.6g}" for name, value in epoch.items()), sep=", ", flush=True)
 
@@ -252,6 +278,7 @@ def finetune(
     judge: Judge,
     max_pixels: int,
     checkpoints: Path,
+    running: Running = BY_ITSELF,
 ) -> Training:
     """Fine-tune an encoder, keeping the weights of the epoch that retrieves best on validation.
 
@@ -262,9 +289,11 @@ def finetune(
         encoder: where to start from; its module is changed.
         judge: scores validation vectors; higher is better.
         checkpoints: folder of the run, for the caller to remove once the encoder is safe elsewhere.
+        running: see `Running`; of its checkpoint to resume, the run's own, if there is one, takes the place.
 
     Raises:
-        RisError: validation cannot judge, or a picture cannot be read any more.
+        RisError: validation cannot judge, a picture cannot be read any more, or a checkpoint is of another
+            training.
     """
     if settings.epochs == 0:
         return Training(encoder)
@@ -286,7 +315,33 @@ def finetune(
     classes = int(max(train.labels.max(), validation.labels.max())) + 1
     start = {name: tensor.clone() for name, tensor in encoder.module.state_dict().items()}
     module = RetrievalModule(encoder, classes, settings, seed, judge)
-    score = "validation_score"
+    trainer = _trainer(settings, checkpoints, running)
+    own = checkpoints / "last.ckpt"
+    last = own if own.is_file() else running.trainer.resume
+    if last is not None:
+        _check_checkpoint(last, module)
+    pictures = Pictured(train, validation, module, max_pixels)
+    with worker_errors_told(), quickened(module), warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", r"Found \d+ module\(s\) in eval mode"
+        )  # those frozen are meant to be
+        trainer.fit(module, pictures, ckpt_path=last, weights_only=True)
+    if not trainer.is_global_zero:
+        raise SystemExit(0)
+    best = checkpoints / "best.ckpt"
+    if not best.is_file():
+        raise RisError(
+            f"{last} had all its epochs, so there is nothing to go on with; raise `finetune.epochs`."
+        )
+    module.load_state_dict(_read_checkpoint(best)["state_dict"])
+    body = module.body.cpu().eval()
+    body.load_state_dict(averaged(body.state_dict(), start, settings.pretrained_share))
+    return Training(Encoder(encoder.network, body), module.history)
+
+
+def _trainer(settings: Finetune, checkpoints: Path, running: Running) -> pl.Trainer:
+    """Make Lightning's trainer of a run."""
+    score, chosen = "validation_score", running.trainer
     callbacks: list[Callback] = [
         ModelCheckpoint(checkpoints, "best", score, mode="max", enable_version_counter=False),
         ModelCheckpoint(checkpoints, "last", enable_version_counter=False),
@@ -294,34 +349,27 @@ def finetune(
     ]
     if settings.ema_decay > 0:
         callbacks.append(EMAWeightAveraging(decay=settings.ema_decay))
-    trainer = pl.Trainer(
+    precision = chosen.precision
+    if precision == "auto":
+        precision = "bf16-mixed" if has_bf16() else "32-true"
+    return pl.Trainer(
+        accelerator=chosen.accelerator,
+        devices=chosen.devices,
+        precision=precision,
+        limit_train_batches=chosen.limit_train_batches,
+        limit_val_batches=chosen.limit_val_batches,
         max_epochs=settings.epochs,
-        precision="bf16-mixed" if has_bf16() else "32-true",
         callbacks=callbacks,
         deterministic=True,
         gradient_clip_val=1.0,
         num_sanity_val_steps=0,
         reload_dataloaders_every_n_epochs=1,
-        logger=False,
+        logger=running.logger or False,
+        log_every_n_steps=1,
         enable_model_summary=False,
         enable_progress_bar=sys.stderr.isatty(),
         default_root_dir=checkpoints,
     )
-    last = checkpoints / "last.ckpt"
-    if last.is_file():
-        _read_checkpoint(last)
-    pictures = Pictured(train, validation, module, max_pixels)
-    with worker_errors_told(), quickened(module), warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", r"Found \d+ module\(s\) in eval mode"
-        )  # those frozen are meant to be
-        trainer.fit(module, pictures, ckpt_path=last if last.is_file() else None, weights_only=True)
-    if not trainer.is_global_zero:
-        raise SystemExit(0)
-    module.load_state_dict(_read_checkpoint(checkpoints / "best.ckpt")["state_dict"])
-    body = module.body.cpu().eval()
-    body.load_state_dict(averaged(body.state_dict(), start, settings.pretrained_share))
-    return Training(Encoder(encoder.network, body), module.history)
 
 
 @contextmanager
@@ -342,6 +390,20 @@ def _read_checkpoint(file: Path) -> dict[str, Any]:
     except (EOFError, RuntimeError, UnpicklingError) as error:
         raise RisError(f"{file} is damaged; delete its folder, and this training starts anew.") from error
     return state
+
+
+def _check_checkpoint(file: Path, module: RetrievalModule) -> None:
+    """Check that a run can go on from a checkpoint.
+
+    Raises:
+        RisError: it is missing, damaged, or of another network or other classes.
+    """
+    if not file.is_file():
+        raise RisError(f"There is no checkpoint {file}; `trainer.resume` names one, or is null.")
+    state = _read_checkpoint(file).get("state_dict", {})
+    own = module.state_dict()
+    if {name: one.shape for name, one in state.items()} != {name: one.shape for name, one in own.items()}:
+        raise RisError(f"{file} is of another network or other classes; name a checkpoint of this training.")
 
 
 def averaged(trained: Mapping[str, Tensor], start: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:

@@ -18,13 +18,16 @@ from ris.lab import layout, training
 from ris.lab.config import Params
 from ris.lab.inputs import Catalog, Integers
 from ris.lab.layout import Tree
+from ris.lab.loggers import logger_of
 from ris.lab.runner import run
-from ris.lab.training import Labelled, Training
+from ris.lab.training import Labelled, Running, Training
 from ris.lab.unseen import held_out, write_rows
 from ris.metrics.retrieval import leave_one_out_map_at_r
 
 UNFINISHED = Path(".ris/finetune")
 """Where trainings stand, by what decides them, until the stage is whole."""
+ALL = "all"
+"""Name of the training over all classes; the others have the numbers of their draws."""
 COLUMNS = ["epoch", "train_loss", "validation_mAP@R", "learning_rate"]
 
 
@@ -41,7 +44,7 @@ def finetune(params: Params, tree: Tree) -> dict[str, Any]:
     # Nothing is written before the last training: of several processes, only the first comes this far.
     fitted, *without = [
         trained(params, catalog, rows, pretrained, unfinished / str(number))
-        for number, rows in zip(["all", *params.unseen.draws], [catalog.gallery, *known], strict=True)
+        for number, rows in zip([ALL, *params.unseen.draws], [catalog.gallery, *known], strict=True)
     ]
     fitted.encoder.save(tree.write(layout.FINETUNED))
     history = pd.DataFrame(fitted.history, columns=COLUMNS)
@@ -61,7 +64,7 @@ def _identity(params: Params, catalog: Catalog, pretrained: Path) -> str:
     start = checksum(pretrained / "encoder.json")
     sums = (params.threads, has_bf16())
     seeds = (params.seed, params.training_seed)
-    decisive = (seeds, params.unseen, params.finetune, catalog.sha256, start, code, sums)
+    decisive = (seeds, params.unseen, params.finetune, params.trainer, catalog.sha256, start, code, sums)
     return hashlib.sha256(repr(decisive).encode()).hexdigest()[:16]
 
 
@@ -69,6 +72,8 @@ def trained(
     params: Params, catalog: Catalog, rows: Integers, pretrained: Path, checkpoints: Path
 ) -> Training:
     """Train on those of the rows that are for training, validate on the others."""
+    name = checkpoints.name
+    trainer = params.trainer if name == ALL else params.trainer.model_copy(update={"resume": None})
     numbers = np.unique(catalog.labels[rows], return_inverse=True)[1]
     train, validation = (
         Labelled(catalog.files(rows[chosen]), numbers[chosen])
@@ -83,6 +88,7 @@ def trained(
         leave_one_out_map_at_r,
         params.clean.max_pixels,
         checkpoints,
+        Running(trainer, logger_of(params.logger, name)),
     )
 
 
