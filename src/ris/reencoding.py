@@ -13,6 +13,7 @@ from ris.engine import SearchEngine, is_store
 from ris.errors import RisError
 from ris.store import reencode as stores
 from ris.store.commits import locked
+from ris.store.storage import place_of
 from ris.types import Picture, Progress
 
 K = 10
@@ -73,7 +74,7 @@ def reencode(
         RisError: the store has that encoder already, or a second one of another encoder is there; or as
             `SearchEngine.build`.
     """
-    place = Path(store).absolute()
+    place = _local(store)
     file = None if weights is None else Path(weights)
     with (
         SearchEngine.open(place, threads=threads) as now,
@@ -121,7 +122,7 @@ def take(store: str | Path) -> Path:
         RisError: there is no second store, or it is not whole.
         BusyError: somebody writes to the store.
     """
-    return stores.take(Path(store).absolute())
+    return stores.take(_local(store))
 
 
 def discard(store: str | Path) -> Path:
@@ -131,12 +132,19 @@ def discard(store: str | Path) -> Path:
         RisError: there is none.
         BusyError: it is being made.
     """
-    new = stores.beside(Path(store).absolute())
+    new = stores.beside(_local(store))
     if not is_store(new):
         raise RisError(f"{new} holds no store, so there is nothing to discard.")
     with locked(new):
         shutil.rmtree(new)
     return new
+
+
+def _local(store: str | Path) -> Path:
+    place = place_of(store)
+    if isinstance(place, Path):
+        return place
+    raise RisError(f"{store} is an address; build a store with the other encoder at another one.")
 
 
 def _both(now: SearchEngine, new: SearchEngine) -> Sequence[tuple[Which, SearchEngine]]:

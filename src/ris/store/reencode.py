@@ -40,6 +40,7 @@ def make(work: Work, weights: Mapping[str, bytes], former: StoreGallery) -> None
         RisError: as `build` and `sync`; or the new store was begun with yet another encoder.
     """
     work = replace(work, described=_described(former))
+    assert isinstance(work.store, Path)
     if is_store(work.store):
         begun = latest(work.store)
         if (begun.identity, begun.copies, begun.settings) != (*work.identities, work.settings):
