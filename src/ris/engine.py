@@ -55,6 +55,7 @@ from ris.store.info import describe_store
 from ris.store.ingest import BATCH, decoded_side
 from ris.store.map import places
 from ris.store.recall import recall_now
+from ris.store.storage import Place, holds, place_of
 from ris.store.writing import COPIES_WEIGHTS, WEIGHTS, Work, weights_of
 from ris.threads import in_order
 from ris.types import (
@@ -193,8 +194,8 @@ class SearchEngine:
 
         Args:
             folder: of pictures; it is only read.
-            store: folder to be made; where it exists, it must be empty, or a store whose building was
-                broken off, which then goes on.
+            store: folder to be made, or an address such as `s3://bucket/photos.ris`; where it exists, it
+                must be empty, or a store whose building was broken off, which then goes on.
             encoder: a name that `ris encoders` lists, `timm:` and the name of a model of timm, or an encoder
                 folder such as the pipeline's `models/encoder`; None for `efficientnet_lite0`, which works
                 offline.
@@ -219,7 +220,7 @@ class SearchEngine:
                 `same_picture` is off where it is needed.
         """
         forks.check()
-        root, place = Path(folder).absolute(), Path(store).absolute()
+        root, place = Path(folder).absolute(), place_of(store)
         if not root.is_dir():
             raise RisError(f"{folder} is no folder; name the folder of the pictures.")
         if copies_encoder is not None and not same_picture:
@@ -250,7 +251,7 @@ class SearchEngine:
             RisError: there is no store.
         """
         forks.check()
-        place, threads = Path(store).absolute(), threads or os.cpu_count() or 1
+        place, threads = place_of(store), threads or os.cpu_count() or 1
         if not is_store(place):
             raise RisError(f"{store} holds no store; `ris build` makes one.")
         gallery = StoreGallery(place)
@@ -370,10 +371,10 @@ class SearchEngine:
         """
         yield self.sync(allow_removals=allow_removals, progress=progress)
         # What changed before the watch began is seen at its first timeout.
-        waiting, store = True, self.store.resolve()
+        waiting = True
         for seen in watchfiles.watch(
             self.folder,
-            watch_filter=lambda _, path: not Path(path).is_relative_to(store),
+            watch_filter=lambda _, path: not holds(self.store, Path(path)),
             stop_event=stop,
             rust_timeout=RETRY,
             yield_on_timeout=True,
@@ -703,8 +704,8 @@ class SearchEngine:
         return self._gallery.indexes
 
     @property
-    def store(self) -> Path:
-        """The store's folder."""
+    def store(self) -> Place:
+        """The store's folder, or its address."""
         return self._store
 
     @property

@@ -5,11 +5,13 @@ from typing import Literal
 
 from ris.errors import RisError
 
-Extra = Literal["annoy", "lab", "mcp", "server"]
+Extra = Literal["annoy", "lab", "mcp", "ray", "remote", "server"]
 _LIBRARIES: dict[Extra, tuple[str, ...]] = {
     "annoy": ("annoy",),
     "lab": ("annoy", "dvc", "hydra", "matplotlib", "optuna", "psutil", "pytorch_lightning", "yaml"),
     "mcp": ("mcp",),
+    "ray": ("ray",),
+    "remote": ("obstore",),
     "server": ("fastapi", "prometheus_client", "python_multipart", "uvicorn"),
 }
 

@@ -10,7 +10,7 @@ import typer
 
 from ris.cli.looking import as_json, tell
 from ris.cli.output import say, write, write_json, write_table
-from ris.cli.parameters import Json, Store, Threads
+from ris.cli.parameters import STORE, Json, Store, Threads
 from ris.cli.progress import bars
 from ris.cli.text import count, listed
 
@@ -24,9 +24,11 @@ _TOLD = 10
 def build(
     folder: Annotated[Path, typer.Argument(help="Folder of pictures, at any depth.", show_default=False)],
     store: Annotated[
-        Path,
+        str,
         typer.Argument(
-            help="Folder to be made; where it exists, it must be empty, or hold a build that was broken off.",
+            help="Folder to be made, or an address such as s3://bucket/photos.ris; where it exists, it must "
+            "be empty, or hold a build that was broken off.",
+            click_type=STORE,
             show_default=False,
         ),
     ],

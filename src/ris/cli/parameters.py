@@ -4,6 +4,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
+import click
 import typer
 
 from ris.indexes.registry import NOTES, IndexName
@@ -45,7 +46,11 @@ def _sheet(path: Path | None) -> Path | None:
     return path
 
 
-Store = Annotated[Path, typer.Argument(help="The store.", show_default=False)]
+STORE = click.Path(path_type=str)
+"""A path, which would lose one of the slashes of an address as a `Path`."""
+Store = Annotated[
+    str, typer.Argument(help="The store: its folder or address.", click_type=STORE, show_default=False)
+]
 Queries = Annotated[
     list[str],
     typer.Argument(

@@ -5,7 +5,6 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Self
 
 import lance
@@ -34,6 +33,7 @@ from ris.store import confirmed
 from ris.store.commits import Commit, latest
 from ris.store.folder import inside
 from ris.store.spaces import Projected, Spaces
+from ris.store.storage import Place, fetched, size_of
 from ris.store.tables import (
     COLUMNS,
     CONTENTS,
@@ -74,7 +74,7 @@ class StoreGallery(Gallery):
     """
 
     def __init__(
-        self, store: Path, commit: Commit | None = None, before: "StoreGallery | None" = None
+        self, store: Place, commit: Commit | None = None, before: "StoreGallery | None" = None
     ) -> None:
         """Read the catalogue of a commit, or of the newest.
 
@@ -266,7 +266,7 @@ class StoreGallery(Gallery):
 
     def size_on_disk(self) -> int:
         """Return the bytes of all files that belong to it, besides the pictures."""
-        return sum(file.stat().st_size for file in self.store.rglob("*") if file.is_file())
+        return size_of(self.store)
 
     @cached_property
     def _opened(self) -> dict[str, Index]:
@@ -526,12 +526,17 @@ def built_for(commit: Commit, version: int) -> str:
     return f"{commit.token} {version}"
 
 
-def index_folder(store: Path, version: int, name: str) -> Path:
+def index_folder(store: Place, version: int, name: str) -> Place:
     """Return where an index over the spaces of a version lies."""
-    return store / "indexes" / str(version) / name
+    return store / index_name(version, name)
 
 
-def open_built(store: Path, commit: Commit, name: str) -> Index:
+def index_name(version: int, name: str) -> str:
+    """Return the same relative to the store."""
+    return f"indexes/{version}/{name}"
+
+
+def open_built(store: Place, commit: Commit, name: str) -> Index:
     """Open an index that was built beside the spaces, all of it checked.
 
     Raises:
@@ -543,14 +548,15 @@ def open_built(store: Path, commit: Commit, name: str) -> Index:
     dimension = commit.identity.network.dimension
     if REGISTRY[name].projected:
         dimension = len(Spaces.read(store, note.version, note.sha256).pca.components)
-    check_files(store, {str((folder / "index.json").relative_to(store)): note.indexes[name]})
+    check_files(store, {f"{index_name(note.version, name)}/index.json": note.indexes[name]})
     try:
-        return open_index(
-            folder,
-            kind=REGISTRY[name].index,
-            dimension=dimension,
-            made_for=built_for(commit, note.version),
-        )
+        with fetched(folder) as local:
+            return open_index(
+                local,
+                kind=REGISTRY[name].index,
+                dimension=dimension,
+                made_for=built_for(commit, note.version),
+            )
     except RisError as error:
         raise DamagedError(
             f"The index in {folder} is damaged; `ris refit` makes it anew, and `knn` does without it."

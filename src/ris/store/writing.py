@@ -1,7 +1,6 @@
 """A store on disk: made, and brought to what its folder holds."""
 
 import os
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -16,7 +15,7 @@ from ris.encoders.named import Identity, OpenEncoder
 from ris.errors import RisError
 from ris.gallery.catalogue import COLUMNS_SCHEMA
 from ris.gallery.settings import Settings
-from ris.store import commits
+from ris.store import commits, storage
 from ris.store.commits import Commit, ThresholdNote, latest, locked
 from ris.store.confirmed import confirm, named
 from ris.store.contents import Contents
@@ -24,6 +23,7 @@ from ris.store.folder import File, walk
 from ris.store.ingest import BATCH, Reading, read_file
 from ris.store.placing import Pictures, Placing
 from ris.store.refit import clean, compact, join, refit, wants_refit
+from ris.store.storage import Address, Place
 from ris.store.tables import (
     COLUMNS,
     CONTENTS,
@@ -81,7 +81,7 @@ LEFTOVERS = {
 class Work:
     """What writing to a store takes."""
 
-    store: Path
+    store: Place
     root: Path
     """The folder of pictures."""
     encoder: OpenEncoder
@@ -132,7 +132,7 @@ def build(work: Work, weights: Mapping[str, bytes]) -> Change:
             commit = _built(work, weights)
     except BaseException:
         if made and not commits.is_store(work.store):
-            shutil.rmtree(work.store, ignore_errors=True)
+            storage.delete(work.store)
         raise
     return Change(commit.pictures, 0, 0, 0, 0, _rejected(work.store, commit), time.perf_counter() - start)
 
@@ -203,7 +203,7 @@ def keep_threshold(work: Work, found: Calibrated) -> Commit:
         return changes.commit(generation=changes.before.generation + 1, threshold=note)
 
 
-def set_columns(store: Path, lines: Mapping[str, Mapping[str, str]]) -> int:
+def set_columns(store: Place, lines: Mapping[str, Mapping[str, str]]) -> int:
     """Keep the user's own columns, path -> column -> value; return how many pictures have a line."""
     with locked(store):
         changes = Changes(store, latest(store))
@@ -235,6 +235,8 @@ def _make_folder(work: Work) -> bool:
     """Make a store's folder, or see that it may become one; return whether there was none."""
     store = work.store
     try:
+        if isinstance(store, Address):
+            raise FileExistsError  # as every address may hold files already
         store.mkdir(parents=True)
         return True
     except FileExistsError as error:
@@ -296,7 +298,7 @@ def _begun(work: Work, weights: Mapping[str, bytes]) -> Changes:
     return changes
 
 
-def weights_of(store: Path, name: str) -> bytes | None:
+def weights_of(store: Place, name: str) -> bytes | None:
     """Return an encoder's weights that a store keeps, by `WEIGHTS` or `COPIES_WEIGHTS`; None of others."""
     file = store / name
     return file.read_bytes() if file.is_file() else None
@@ -430,6 +432,6 @@ def _settle(changes: Changes, work: Work) -> None:
         refit(changes, work.settings, work.report)
 
 
-def _rejected(store: Path, commit: Commit) -> list[Rejected]:
+def _rejected(store: Place, commit: Commit) -> list[Rejected]:
     table = read_small(store, commit, REJECTED).to_pydict()
     return [Rejected(*pair) for pair in sorted(zip(table["path"], table["reason"], strict=True))]
