@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -46,6 +47,7 @@ from ris.indexes.vectors import Rows, Vectors, checked
 from ris.names import on_disk
 from ris.store import confirmed, versions, writing
 from ris.store.checking import problems
+from ris.store.cluster import Recipe, connected
 from ris.store.columns import read_columns
 from ris.store.commits import is_store, latest
 from ris.store.export import THUMBNAIL, export
@@ -183,6 +185,7 @@ class SearchEngine:
         same_picture: bool = True,
         regions: bool = False,
         indexes: Sequence[str] = (),
+        ray: str | None = None,
         urls: bool = False,
         progress: Progress | None = None,
         threads: int | None = None,
@@ -211,6 +214,8 @@ class SearchEngine:
             regions: look for regions of each picture, too, when `find` is asked, which finds more of small
                 crops; six pictures are embedded for each, and some 26 kB kept. Needs `same_picture`.
             indexes: approximate indexes to build beside those that the store chooses, such as `annoy`.
+            ray: address of a Ray cluster whose workers read and embed the pictures, such as `auto` or
+                `HOST:6379`; they see the folder at the same path. None for this process.
             urls: whether a query may be an address on the web.
             progress: see `Progress`.
             threads: that decode and describe pictures, and embed queries; None for one a processor.
@@ -238,7 +243,13 @@ class SearchEngine:
             same_picture=same_picture, regions=regions and same_picture, indexes=_approximate(indexes)
         )
         files = {name: data for name, data in kept.items() if data is not None}
-        writing.build(Work(place, root, first, copies, settings, threads, progress), files)
+        work = Work(place, root, first, copies, settings, threads, progress)
+        with ExitStack() as held_open:
+            if ray is not None:
+                encoders = [first, *([] if copies is None else [copies])]
+                recipe = Recipe.of(root, settings, encoders, tuple(kept.values()))
+                work = replace(work, cluster=held_open.enter_context(connected(ray, recipe)))
+            writing.build(work, files)
         for_copies = None if copies is None else copies.embedder
         return cls(StoreGallery(place), first.embedder, for_copies, threads, urls)
 

@@ -10,7 +10,7 @@ import typer
 
 from ris.cli.looking import as_json, tell
 from ris.cli.output import say, write, write_json, write_table
-from ris.cli.parameters import STORE, Json, Store, Threads
+from ris.cli.parameters import Json, Store, Threads
 from ris.cli.progress import bars
 from ris.cli.text import count, listed
 
@@ -28,7 +28,6 @@ def build(
         typer.Argument(
             help="Folder to be made, or an address such as s3://bucket/photos.ris; where it exists, it must "
             "be empty, or hold a build that was broken off.",
-            click_type=STORE,
             show_default=False,
         ),
     ],
@@ -88,6 +87,15 @@ def build(
             show_default=False,
         ),
     ] = [],  # noqa: B006
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Have a Ray cluster read and embed the pictures: auto, or HOST:6379 of its head. Its "
+            "workers see the folder at the same path.",
+            show_default=False,
+        ),
+    ] = None,
     threads: Threads = None,
     json: Json = False,
 ) -> None:
@@ -104,6 +112,7 @@ def build(
       ris build photos photos.ris --encoder dinov2_small
       ris build photos photos.ris --no-same-picture
       ris build photos photos.ris --index annoy
+      ris build /mnt/photos s3://bucket/photos.ris --ray auto
     """
     from ris.engine import SearchEngine
 
@@ -122,6 +131,7 @@ def build(
             same_picture=not no_same_picture,
             regions=regions,
             indexes=indexes,
+            ray=ray,
             threads=threads,
             progress=progress,
         ) as engine,

@@ -4,7 +4,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
-import click
 import typer
 
 from ris.indexes.registry import NOTES, IndexName
@@ -46,11 +45,8 @@ def _sheet(path: Path | None) -> Path | None:
     return path
 
 
-STORE = click.Path(path_type=str)
-"""A path, which would lose one of the slashes of an address as a `Path`."""
-Store = Annotated[
-    str, typer.Argument(help="The store: its folder or address.", click_type=STORE, show_default=False)
-]
+# No `Path`, in which an address would lose one of its slashes.
+Store = Annotated[str, typer.Argument(help="The store: its folder or address.", show_default=False)]
 Queries = Annotated[
     list[str],
     typer.Argument(

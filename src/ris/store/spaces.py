@@ -38,6 +38,12 @@ class Embedded:
     regions: Vectors | None = None
     """(5 m, E) of their regions, by the encoder for copies; None where they are not kept."""
 
+    @classmethod
+    def joined(cls, parts: Sequence["Embedded"]) -> Self:
+        """Return parts as one; there is at least one, and all have the same."""
+        columns = ([getattr(part, name) for part in parts] for name in ("vectors", "copies", "regions"))
+        return cls(*(None if column[0] is None else np.concatenate(column) for column in columns))
+
     def for_copies(self, settings: Settings) -> Vectors:
         """Return the vectors (m, E) that copies are searched among."""
         own = self.vectors if self.copies is None else self.copies

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,6 +16,7 @@ from ris.errors import RisError
 from ris.gallery.catalogue import COLUMNS_SCHEMA
 from ris.gallery.settings import Settings
 from ris.store import commits, storage
+from ris.store.cluster import Cluster
 from ris.store.commits import Commit, ThresholdNote, latest, locked
 from ris.store.confirmed import confirm, named
 from ris.store.contents import Contents
@@ -95,6 +96,8 @@ class Work:
     allow_removals: bool = False
     checksum: bool = False
     """See `SearchEngine.sync`."""
+    cluster: Cluster | None = None
+    """What reads and embeds in place of this process."""
 
     @property
     def identities(self) -> tuple[Identity, Identity | None]:
@@ -397,9 +400,8 @@ class _Following:
         """Read files, and keep the contents that are new; what is yielded no longer holds what was seen."""
         work, contents = self._work, self._contents
         done, total = progress or (0, len(files))
-        with worker_threads(work.threads) as pool:
-            read = partial(read_file, work.root, work.networks, work.settings, contents)
-            for count, one in enumerate(in_order(pool, read, files, lead=2 * BATCH + work.threads), 1):
+        with _readings(work, contents, files) as readings:
+            for count, one in enumerate(readings, 1):
                 yield contents.keep(one)
                 work.report("reading pictures", done + count, total)
                 if progress is None and count % COMMITTED == 0:
@@ -408,6 +410,17 @@ class _Following:
                     join(self._changes)
                     self._changes.commit()
         contents.write()
+
+
+@contextmanager
+def _readings(work: Work, known: Container[bytes], files: list[File]) -> Iterator[Iterator[Reading]]:
+    """Yield what comes of reading files, in their order: by threads, or by a cluster that embeds it, too."""
+    if work.cluster is not None:
+        yield work.cluster.read(files)
+        return
+    with worker_threads(work.threads) as pool:
+        read = partial(read_file, work.root, work.networks, work.settings, known)
+        yield in_order(pool, read, files, lead=2 * BATCH + work.threads)
 
 
 def _check_removals(root: Path, placing: Placing) -> None:
