@@ -6,10 +6,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from ris.encoders import cache
 from ris.engine import SearchEngine
 from ris.errors import RisError
 from ris.store import storage
 from ris.store.commits import LOCK, latest, write_commit
+from ris.store.gallery import StoreGallery
 from ris.store.storage import Address, locked, place_of
 from ris.store.tables import REJECTED, REJECTED_SCHEMA, Changes
 from ris.types import BusyError, DamagedError
@@ -169,3 +171,30 @@ def test_an_address_lists_what_lies_below(bucket: Bucket) -> None:
     assert not (folder / "b").is_file()
     storage.delete(folder)
     assert not folder.exists()
+
+
+def test_local_features_are_fetched_once(
+    photos: Path, store: str, encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[int] = []
+    read = StoreGallery.feature_bytes
+
+    def counted(self: StoreGallery, contents: list[int]) -> list[tuple[bytes, int, bytes]]:
+        fetched.extend(contents)
+        return read(self, contents)
+
+    with SearchEngine.build(photos, store, encoder=encoder, threads=1) as engine:
+        monkeypatch.setattr(StoreGallery, "feature_bytes", counted)
+        first = engine.search(photos / "02.png", 5)
+        assert len(fetched) == len(set(fetched)) > 0
+        before = len(fetched)
+        assert engine.search(photos / "02.png", 5) == first
+        assert len(fetched) == before
+    kept = [file for file in (cache.folder() / "features").rglob("*") if file.is_file()]
+    for file in sorted(kept, key=lambda one: one.stat().st_mtime)[-1:]:
+        file.write_bytes(b"damaged")
+    with SearchEngine.open(store) as again:
+        assert again.search(photos / "02.png", 5) == first
+        assert len(fetched) == before + 1
+        assert again.verify() == []
+        assert len(fetched) > before

@@ -17,6 +17,7 @@ from ris.copies.local_features import LocalFeatures, decode, in_grey
 from ris.copies.perceptual_hash import Fingerprints
 from ris.copies.threshold import Threshold, packaged
 from ris.copies.views import REGIONS as REGIONS_OF_ONE
+from ris.encoders import cache
 from ris.errors import RisError
 from ris.gallery.catalogue import SCHEMA, Catalogue, Positions
 from ris.gallery.gallery import PARTITIONED, Gallery
@@ -31,9 +32,10 @@ from ris.indexes.tailed import ScannedIndex, TailedIndex
 from ris.indexes.vectors import Vectors
 from ris.store import confirmed
 from ris.store.commits import Commit, latest
+from ris.store.disk_cache import DiskCache
 from ris.store.folder import inside
 from ris.store.spaces import Projected, Spaces
-from ris.store.storage import Place, fetched, size_of
+from ris.store.storage import Address, Place, fetched, size_of
 from ris.store.tables import (
     COLUMNS,
     CONTENTS,
@@ -264,9 +266,17 @@ class StoreGallery(Gallery):
             table = self._contents.take(contents, columns=names).to_pydict()
         return list(zip(*(table[name] for name in names), strict=True))
 
+    @cached_property
+    def feature_checksums(self) -> npt.NDArray[np.uint32]:
+        """The checksum (m,) of the packed local features of each content."""
+        with explained(self.store):
+            table = self._contents.to_table(columns=["features_checksum"])
+        return np.asarray(table["features_checksum"].fill_null(0), np.uint32)
+
     def size_on_disk(self) -> int:
         """Return the bytes of all files that belong to it, besides the pictures."""
-        return size_of(self.store)
+        with explained(self.store):
+            return size_of(self.store)
 
     @cached_property
     def _opened(self) -> dict[str, Index]:
@@ -503,6 +513,9 @@ class StoredFeatures:
     def __init__(self, gallery: StoreGallery) -> None:
         self._gallery = gallery
         self.side = gallery.settings.side
+        self._cache = None
+        if isinstance(gallery.store, Address):
+            self._cache = DiskCache(cache.folder() / "features" / gallery.commit.token)
 
     def __getitem__(self, content: int) -> LocalFeatures:
         """Return the local features of a content.
@@ -510,10 +523,28 @@ class StoredFeatures:
         Raises:
             DamagedError: they are not there, or not as they were written.
         """
-        ((data, checksum, sha256),) = self._gallery.feature_bytes([int(content)])
+        if self._cache is None:
+            return decode(self._read(int(content)))
+        number = int(self._gallery.numbers[content])
+        data = self._cache.get(number)
+        if data is None or not self._belongs(data, int(content)):
+            data = self._read(int(content))
+            self._cache.put(number, data)
+        return decode(data)
+
+    def _belongs(self, data: bytes, content: int) -> bool:
+        """Tell whether packed features are those of a content."""
+        shown = self._gallery.pictures_showing(content)[:1].tolist()
+        return any(
+            features_checksum(data, bytes.fromhex(picture.sha256)) == self._gallery.feature_checksums[content]
+            for picture in self._gallery.catalogue.pictures(shown)
+        )
+
+    def _read(self, content: int) -> bytes:
+        ((data, checksum, sha256),) = self._gallery.feature_bytes([content])
         if data is None or features_checksum(data, sha256) != checksum:
             raise DamagedError(f"Local features in {self._gallery.store} are damaged; build it anew.")
-        return decode(data)
+        return data
 
 
 def features_checksum(data: bytes, sha256: bytes) -> int:
@@ -549,18 +580,18 @@ def open_built(store: Place, commit: Commit, name: str) -> Index:
     if REGISTRY[name].projected:
         dimension = len(Spaces.read(store, note.version, note.sha256).pca.components)
     check_files(store, {f"{index_name(note.version, name)}/index.json": note.indexes[name]})
-    try:
-        with fetched(folder) as local:
+    with explained(store), fetched(folder) as local:
+        try:
             return open_index(
                 local,
                 kind=REGISTRY[name].index,
                 dimension=dimension,
                 made_for=built_for(commit, note.version),
             )
-    except RisError as error:
-        raise DamagedError(
-            f"The index in {folder} is damaged; `ris refit` makes it anew, and `knn` does without it."
-        ) from error
+        except RisError as error:
+            raise DamagedError(
+                f"The index in {folder} is damaged; `ris refit` makes it anew, and `knn` does without it."
+            ) from error
 
 
 def _threshold(commit: Commit) -> Threshold:

@@ -78,7 +78,7 @@ def refit(changes: Changes, settings: Settings, report: Progress) -> None:
     store = changes.store
     with explained(store):
         spaces.save(store, version)
-    seal = sha256_of(store / space_file(version))
+        seal = sha256_of(store / space_file(version))
     name = projected(version)
     changes.create(name, projected_schema(len(spaces.pca.components), settings.regions))
     done = 0

@@ -219,8 +219,13 @@ def create(file: Place, text: str) -> None:
     if isinstance(file, Address):
         import obstore
 
-        with _as_os_errors():
-            obstore.put(file.bucket, file.key, text.encode(), mode="create")
+        try:
+            with _as_os_errors():
+                obstore.put(file.bucket, file.key, text.encode(), mode="create")
+        except FileExistsError:
+            # It is this very one where a request was repeated whose answer had been lost.
+            if file.read_bytes() != text.encode():
+                raise
         return
     file.parent.mkdir(exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=file.parent, suffix=".new", encoding="utf-8") as fresh:
@@ -329,12 +334,16 @@ class _Lease:
         """Return the version of another's lock that has stood for a whole lease, without comparing clocks."""
         import obstore
 
-        with _as_os_errors():
-            seen = obstore.head(self._file.bucket, self._file.key)["e_tag"]
-            for _ in range(10):
-                self._ended.wait(LEASE / 10)
-                if obstore.head(self._file.bucket, self._file.key)["e_tag"] != seen:
-                    raise FileExistsError(errno.EEXIST, "another one holds it")
+        held = FileExistsError(errno.EEXIST, "another one holds it")
+        try:
+            with _as_os_errors():
+                seen = obstore.head(self._file.bucket, self._file.key)["e_tag"]
+                for _ in range(10):
+                    self._ended.wait(LEASE / 10)
+                    if obstore.head(self._file.bucket, self._file.key)["e_tag"] != seen:
+                        raise held
+        except FileNotFoundError as error:
+            raise held from error
         return {"e_tag": seen}
 
     def _put(self, mode: Any) -> None:

@@ -304,7 +304,10 @@ def _begun(work: Work, weights: Mapping[str, bytes]) -> Changes:
 def weights_of(store: Place, name: str) -> bytes | None:
     """Return an encoder's weights that a store keeps, by `WEIGHTS` or `COPIES_WEIGHTS`; None of others."""
     file = store / name
-    return file.read_bytes() if file.is_file() else None
+    try:
+        return file.read_bytes() if file.is_file() else None
+    except OSError as error:
+        raise RisError(f"{file} cannot be read ({error.strerror}).") from error
 
 
 def create_contents(changes: Changes) -> None:
