@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -244,11 +244,7 @@ class SearchEngine:
         )
         files = {name: data for name, data in kept.items() if data is not None}
         work = Work(place, root, first, copies, settings, threads, progress)
-        with ExitStack() as held_open:
-            if ray is not None:
-                encoders = [first, *([] if copies is None else [copies])]
-                recipe = Recipe.of(root, settings, encoders, tuple(kept.values()))
-                work = replace(work, cluster=held_open.enter_context(connected(ray, recipe)))
+        with _on_cluster(work, ray, tuple(kept.values())) as work:
             writing.build(work, files)
         for_copies = None if copies is None else copies.embedder
         return cls(StoreGallery(place), first.embedder, for_copies, threads, urls)
@@ -350,7 +346,12 @@ class SearchEngine:
         return self._written(writing.remove(self._work(None), chosen))
 
     def sync(
-        self, *, allow_removals: bool = False, checksum: bool = False, progress: Progress | None = None
+        self,
+        *,
+        allow_removals: bool = False,
+        checksum: bool = False,
+        ray: str | None = None,
+        progress: Progress | None = None,
     ) -> Change:
         """Bring the store to what its folder holds now: only new content is embedded.
 
@@ -359,6 +360,7 @@ class SearchEngine:
                 than half of them is taken for a disk that is not mounted, and the store stays as it is.
             checksum: read every file again; without it, one of the same size and time of change is taken for
                 unchanged.
+            ray: see `build`.
             progress: see `Progress`.
 
         Raises:
@@ -371,7 +373,9 @@ class SearchEngine:
             allow_removals=arguments.flag("allow_removals", allow_removals),
             checksum=arguments.flag("checksum", checksum),
         )
-        return self._written(writing.sync(work))
+        names = (WEIGHTS,) if work.copies is None else (WEIGHTS, COPIES_WEIGHTS)
+        with _on_cluster(work, ray, tuple(weights_of(self.store, name) for name in names)) as work:
+            return self._written(writing.sync(work))
 
     def watch(
         self, stop: Event | None = None, *, allow_removals: bool = False, progress: Progress | None = None
@@ -1066,6 +1070,23 @@ def _opened(
     """Open an encoder that a new store is asked to have; return the weights that it must keep with it."""
     identity, kept = choose(encoder, device, weights, accept_licence)
     return OpenEncoder(identity, restore(identity, kept, threads)), kept
+
+
+@contextmanager
+def _on_cluster(work: Work, address: str | None, weights: tuple[bytes | None, ...]) -> Iterator[Work]:
+    """Yield work that a Ray cluster does a part of, where its address is given.
+
+    Args:
+        work: as this process does it.
+        address: see `SearchEngine.build`.
+        weights: of each encoder, where no package brings them.
+    """
+    if address is None:
+        yield work
+        return
+    encoders = [work.encoder, *([] if work.copies is None else [work.copies])]
+    with connected(address, Recipe.of(work.root, work.settings, encoders, weights)) as cluster:
+        yield replace(work, cluster=cluster)
 
 
 def _wanted(k: int, index: str, max_distance: float | None, collapse: bool, verify: bool) -> Wanted:

@@ -1,6 +1,7 @@
 """A store that a Ray cluster builds is the one that a single process builds."""
 
 import multiprocessing
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -97,6 +98,28 @@ def test_two_nodes_build_what_one_process_builds(
     store = tmp_path / "photos.ris"
     with SearchEngine.build(many, store, encoder=encoder, threads=1, ray=nodes.address) as engine:
         same(engine, embedded)
+    assert len(two) == 2
+
+
+def test_a_sync_brings_in_what_is_new(
+    many: Path, tmp_path: Path, encoder: Path, nodes: Any, two: list[Any]
+) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    names = [f"{number:02}.png" for number in range(10)]
+    for name in names[:4]:
+        shutil.copy2(many / name, folder)
+    with (
+        SearchEngine.build(folder, tmp_path / "photos.ris", encoder=encoder, threads=1) as engine,
+        SearchEngine.build(folder, tmp_path / "other.ris", encoder=encoder, threads=1) as other,
+    ):
+        for name in names[4:]:
+            shutil.copy2(many / name, folder)
+        (folder / names[0]).unlink()
+        change = engine.sync(ray=nodes.address)
+        assert (change.added, change.removed) == (6, 1)
+        other.sync()
+        same(engine, other)
     assert len(two) == 2
 
 

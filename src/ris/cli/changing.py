@@ -10,7 +10,7 @@ import typer
 
 from ris.cli.looking import as_json, tell
 from ris.cli.output import say, write, write_json, write_table
-from ris.cli.parameters import Json, Store, Threads
+from ris.cli.parameters import Json, Ray, Store, Threads
 from ris.cli.progress import bars
 from ris.cli.text import count, listed
 
@@ -87,15 +87,7 @@ def build(
             show_default=False,
         ),
     ] = [],  # noqa: B006
-    ray: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Have a Ray cluster read and embed the pictures: auto, or HOST:6379 of its head. Its "
-            "workers see the folder at the same path.",
-            show_default=False,
-        ),
-    ] = None,
+    ray: Ray = None,
     threads: Threads = None,
     json: Json = False,
 ) -> None:
@@ -221,6 +213,7 @@ def sync(
             "unchanged.",
         ),
     ] = False,
+    ray: Ray = None,
     threads: Threads = None,
     json: Json = False,
 ) -> None:
@@ -237,6 +230,8 @@ def sync(
     """
     from ris.engine import SearchEngine
 
+    if watch and ray is not None:
+        raise typer.BadParameter("a cluster does not watch; leave one of --watch and --ray out")
     with SearchEngine.open(store, threads=threads) as engine:
         if watch:
             say(f"Watching {engine.folder}; Ctrl-C ends it.")
@@ -244,7 +239,9 @@ def sync(
                 _tell_change(change, json)
         else:
             with bars() as progress:
-                change = engine.sync(allow_removals=allow_removals, checksum=checksum, progress=progress)
+                change = engine.sync(
+                    allow_removals=allow_removals, checksum=checksum, ray=ray, progress=progress
+                )
             _tell_change(change, json)
         if columns:
             say(f"{columns} has a line for {count(engine.set_columns(columns), 'picture')} of the store.")

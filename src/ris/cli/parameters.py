@@ -60,6 +60,15 @@ Threads = Annotated[
     int | None,
     typer.Option(min=1, help="Threads that read pictures; one a processor without it.", show_default=False),
 ]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Have a Ray cluster read and embed the pictures: auto, or HOST:6379 of its head. Its workers "
+        "see the folder at the same path.",
+        show_default=False,
+    ),
+]
 Hits = Annotated[int, typer.Option("-k", "--hits", min=1, help="Hits wanted.")]
 Index = Annotated[
     IndexName, typer.Option(help=f"What to search by, of what the store has; auto lets it choose. {NOTES}.")
