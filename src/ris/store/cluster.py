@@ -29,6 +29,8 @@ HANDED = 4 * BATCH
 """Files that a worker takes together."""
 AHEAD = 2
 """Times the processors of the cluster: how many such parts are under way."""
+PATIENCE = 10.0
+"""Seconds in which a cluster must answer."""
 LIBRARIES = ("ris", "numpy", "opencv-python-headless", "openvino", "pillow")
 """Whose versions decide what is made of a picture."""
 
@@ -159,8 +161,9 @@ def connected(address: str, recipe: Recipe) -> Iterator[Cluster]:
     before = ray.is_initialized()
     if not before:
         try:
+            _knock(address)
             ray.init(address, log_to_driver=False, logging_level="ERROR")
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             raise RisError(
                 f"No Ray cluster answers at {address}; start one by `ray start --head`, or name another."
             ) from error
@@ -169,6 +172,17 @@ def connected(address: str, recipe: Recipe) -> Iterator[Cluster]:
     finally:
         if not before:
             ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """See that something listens at `HOST:PORT`, for which Ray would wait for minutes.
+
+    Raises:
+        OSError: nothing does.
+    """
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
 
 
 def work_on(recipe: tuple[Any], files: list[File]) -> list[Reading]:
