@@ -5,6 +5,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +173,7 @@ def test_a_worker_that_makes_something_else_refuses(
     assert len(two) == 2
 
 
-def test_another_version_and_a_folder_that_is_not_there_are_refused(tmp_path: Path, encoder: Path) -> None:
+def test_a_worker_refuses_what_it_would_make_otherwise(tmp_path: Path, encoder: Path) -> None:
     from ris.encoders.named import OpenEncoder, choose, restore
     from ris.gallery.settings import Settings
 
@@ -181,12 +182,13 @@ def test_another_version_and_a_folder_that_is_not_there_are_refused(tmp_path: Pa
     recipe = Recipe.of(tmp_path, Settings(), [opened], (weights,))
     assert recipe.opened()[0].identity == identity
     with pytest.raises(RisError, match="does not see"):
-        Recipe(
-            tmp_path / "gone", recipe.settings, recipe.encoders, (weights,), recipe.versions, recipe.probes
-        ).opened()
-    versions = {**recipe.versions, "numpy": "1.0"}
+        replace(recipe, root=tmp_path / "gone").opened()
     with pytest.raises(RisError, match=r"has numpy .*, and the coordinator 1\.0"):
-        Recipe(tmp_path, recipe.settings, recipe.encoders, (weights,), versions, recipe.probes).opened()
+        replace(recipe, versions={**recipe.versions, "numpy": "1.0"}).opened()
+    with pytest.raises(RisError, match="embeds a picture otherwise"):
+        replace(recipe, probes=("of another processor",)).opened()
+    with pytest.raises(RisError, match="The worker on .* cannot embed: The store's encoder is damaged"):
+        replace(recipe, weights=(b"others",)).opened()
 
 
 def test_no_cluster_is_told(many: Path, tmp_path: Path, encoder: Path) -> None:
