@@ -187,7 +187,7 @@ def test_a_worker_refuses_what_it_would_make_otherwise(tmp_path: Path, encoder: 
         replace(recipe, versions={**recipe.versions, "numpy": "1.0"}).opened()
     with pytest.raises(RisError, match="embeds a picture otherwise"):
         replace(recipe, probes=("of another processor",)).opened()
-    with pytest.raises(RisError, match="The worker on .* cannot embed: The store's encoder is damaged"):
+    with pytest.raises(RisError, match=r"The worker on .* cannot embed: The store's encoder is damaged"):
         replace(recipe, weights=(b"others",)).opened()
 
 
