@@ -5,6 +5,7 @@ coordinator, numbers what they hand over and writes the store. So the store is t
 """
 
 import hashlib
+import logging
 import socket
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -162,7 +163,7 @@ def connected(address: str, recipe: Recipe) -> Iterator[Cluster]:
     if not before:
         try:
             _knock(address)
-            ray.init(address, log_to_driver=False, logging_level="ERROR")
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, ValueError, RuntimeError) as error:
             raise RisError(
                 f"No Ray cluster answers at {address}; start one by `ray start --head`, or name another."

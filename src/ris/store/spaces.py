@@ -41,8 +41,14 @@ class Embedded:
     @classmethod
     def joined(cls, parts: Sequence["Embedded"]) -> Self:
         """Return parts as one; there is at least one, and all have the same."""
-        columns = ([getattr(part, name) for part in parts] for name in ("vectors", "copies", "regions"))
-        return cls(*(None if column[0] is None else np.concatenate(column) for column in columns))
+        vectors, copies, regions = (
+            [getattr(part, name) for part in parts] for name in ("vectors", "copies", "regions")
+        )
+        return cls(
+            np.concatenate(vectors),
+            None if copies[0] is None else np.concatenate(copies),
+            None if regions[0] is None else np.concatenate(regions),
+        )
 
     def for_copies(self, settings: Settings) -> Vectors:
         """Return the vectors (m, E) that copies are searched among."""
