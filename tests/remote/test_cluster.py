@@ -179,7 +179,7 @@ def test_a_worker_refuses_what_it_would_make_otherwise(tmp_path: Path, encoder: 
 
     identity, weights = choose(encoder)
     opened = OpenEncoder(identity, restore(identity, weights))
-    recipe = Recipe.of(tmp_path, Settings(), [opened], (weights,))
+    recipe = Recipe.of(tmp_path, Settings(same_picture=True), [opened], (weights,))
     assert recipe.opened()[0].identity == identity
     with pytest.raises(RisError, match="does not see"):
         replace(recipe, root=tmp_path / "gone").opened()
