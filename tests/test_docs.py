@@ -49,6 +49,7 @@ NOT_RUN: dict[str, list[str]] = {
         "dvc repro",
     ],
     "docs/how-to/assistant.md": ["pip install 'ris[mcp]'"],
+    "docs/how-to/beyond-one-machine.md": ["pip install 'ris[remote]'", "pip install 'ris[ray]'"],
     "docs/how-to/calibrate.md": [
         "ris calibrate photos.ris --judged pairs.csv --sheet pairs.html",
         "ris calibrate photos.ris --rate 0.001 --strangers 6000",

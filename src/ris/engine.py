@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -49,6 +50,7 @@ from ris.indexes.vectors import Rows, Vectors, checked
 from ris.names import on_disk
 from ris.store import confirmed, versions, writing
 from ris.store.checking import problems
+from ris.store.cluster import Recipe, connected
 from ris.store.columns import read_columns
 from ris.store.commits import is_store, latest
 from ris.store.export import THUMBNAIL, export
@@ -59,6 +61,7 @@ from ris.store.ingest import BATCH, decoded_side
 from ris.store.map import places
 from ris.store.recall import recall_now
 from ris.store.reencode import make
+from ris.store.storage import Place, holds, place_of
 from ris.store.writing import COPIES_WEIGHTS, WEIGHTS, Work, weights_of
 from ris.threads import in_order
 from ris.types import (
@@ -191,6 +194,7 @@ class SearchEngine:
         same_picture: bool = True,
         regions: bool = False,
         indexes: Sequence[str] = (),
+        ray: str | None = None,
         urls: bool = False,
         progress: Progress | None = None,
         threads: int | None = None,
@@ -202,8 +206,8 @@ class SearchEngine:
 
         Args:
             folder: of pictures; it is only read.
-            store: folder to be made; where it exists, it must be empty, or a store whose building was
-                broken off, which then goes on.
+            store: folder to be made, or an address such as `s3://bucket/photos.ris`; where it exists, it
+                must be empty, or a store whose building was broken off, which then goes on.
             encoder: a name that `ris encoders` lists, `timm:` and the name of a model of timm, or an encoder
                 folder such as the pipeline's `models/encoder`; None for `efficientnet_lite0`, which works
                 offline.
@@ -219,6 +223,8 @@ class SearchEngine:
             regions: look for regions of each picture, too, when `find` is asked, which finds more of small
                 crops; six pictures are embedded for each, and some 26 kB kept. Needs `same_picture`.
             indexes: approximate indexes to build beside those that the store chooses, such as `annoy`.
+            ray: address of a Ray cluster whose workers read and embed the pictures, such as `auto` or
+                `HOST:6379`; they see the folder at the same path. None for this process.
             urls: whether a query may be an address on the web.
             progress: see `Progress`.
             threads: that decode and describe pictures, and embed queries; None for one a processor.
@@ -228,7 +234,7 @@ class SearchEngine:
                 `same_picture` is off where it is needed.
         """
         forks.check()
-        root, place = Path(folder).absolute(), Path(store).absolute()
+        root, place = Path(folder).absolute(), place_of(store)
         if not root.is_dir():
             raise RisError(f"{folder} is no folder; name the folder of the pictures.")
         if copies_encoder is not None and not same_picture:
@@ -246,7 +252,9 @@ class SearchEngine:
             same_picture=same_picture, regions=regions and same_picture, indexes=_approximate(indexes)
         )
         files = {name: data for name, data in kept.items() if data is not None}
-        writing.build(Work(place, root, first, copies, settings, threads, progress), files)
+        work = Work(place, root, first, copies, settings, threads, progress)
+        with _on_cluster(work, ray, tuple(kept.values())) as work:
+            writing.build(work, files)
         for_copies = None if copies is None else copies.embedder
         return cls(StoreGallery(place), first.embedder, for_copies, threads, urls)
 
@@ -259,7 +267,7 @@ class SearchEngine:
             RisError: there is no store.
         """
         forks.check()
-        place, threads = Path(store).absolute(), threads or os.cpu_count() or 1
+        place, threads = place_of(store), threads or os.cpu_count() or 1
         if not is_store(place):
             raise RisError(f"{store} holds no store; `ris build` makes one.")
         gallery = StoreGallery(place)
@@ -291,10 +299,10 @@ class SearchEngine:
 
     def refresh(self) -> bool:
         """Take up what other processes committed since; return whether there was anything."""
-        commit = latest(self.store)
+        commit = latest(self.location)
         if commit == self._gallery.commit:
             return False
-        self._opened = StoreGallery(self.store, commit, self._gallery)
+        self._opened = StoreGallery(self.location, commit, self._gallery)
         return True
 
     # Written
@@ -347,7 +355,12 @@ class SearchEngine:
         return self._written(writing.remove(self._work(None), chosen))
 
     def sync(
-        self, *, allow_removals: bool = False, checksum: bool = False, progress: Progress | None = None
+        self,
+        *,
+        allow_removals: bool = False,
+        checksum: bool = False,
+        ray: str | None = None,
+        progress: Progress | None = None,
     ) -> Change:
         """Bring the store to what its folder holds now: only new content is embedded.
 
@@ -356,6 +369,7 @@ class SearchEngine:
                 than half of them is taken for a disk that is not mounted, and the store stays as it is.
             checksum: read every file again; without it, one of the same size and time of change is taken for
                 unchanged.
+            ray: see `build`.
             progress: see `Progress`.
 
         Raises:
@@ -368,7 +382,9 @@ class SearchEngine:
             allow_removals=arguments.flag("allow_removals", allow_removals),
             checksum=arguments.flag("checksum", checksum),
         )
-        return self._written(writing.sync(work))
+        names = (WEIGHTS,) if work.copies is None else (WEIGHTS, COPIES_WEIGHTS)
+        with _on_cluster(work, ray, tuple(weights_of(self.location, name) for name in names)) as work:
+            return self._written(writing.sync(work))
 
     def watch(
         self, stop: Event | None = None, *, allow_removals: bool = False, progress: Progress | None = None
@@ -379,10 +395,10 @@ class SearchEngine:
         """
         yield self.sync(allow_removals=allow_removals, progress=progress)
         # What changed before the watch began is seen at its first timeout.
-        waiting, store = True, self.store.resolve()
+        waiting = True
         for seen in watchfiles.watch(
             self.folder,
-            watch_filter=lambda _, path: not Path(path).is_relative_to(store),
+            watch_filter=lambda _, path: not holds(self.location, Path(path)),
             stop_event=stop,
             rust_timeout=RETRY,
             yield_on_timeout=True,
@@ -434,8 +450,8 @@ class SearchEngine:
         device: Device = "cpu" if gallery.identity.runtime == "openvino" else "cuda"
         first, held = _opened(encoder, device, self._threads, weights, accept_licence)
         if first.identity == gallery.identity:
-            raise RisError(f"{self.store} has the encoder {first.identity.network.name} already.")
-        kept = {WEIGHTS: held, COPIES_WEIGHTS: weights_of(self.store, COPIES_WEIGHTS)}
+            raise RisError(f"{self.location} has the encoder {first.identity.network.name} already.")
+        kept = {WEIGHTS: held, COPIES_WEIGHTS: weights_of(self.location, COPIES_WEIGHTS)}
         work = replace(self._work(progress), store=store, encoder=first, known=None)
         if work.copies is not None and work.copies.identity == first.identity:
             work = replace(work, copies=None)
@@ -491,7 +507,7 @@ class SearchEngine:
 
     def _collection(self, gallery: StoreGallery) -> Collection:
         """Return the store as it is calibrated: any evidence is enough."""
-        lenient = StoreGallery(self.store, gallery.commit, gallery)
+        lenient = StoreGallery(self.location, gallery.commit, gallery)
         lenient.threshold = Threshold(0.0, 1.0)
         pictures = gallery.catalogue.pictures(range(len(gallery.catalogue)))
 
@@ -510,7 +526,7 @@ class SearchEngine:
 
     def versions(self) -> list[Version]:
         """Return the states of the store that can be restored, the newest first."""
-        return versions.versions(self.store)
+        return versions.versions(self.location)
 
     def relocate(self, folder: str | Path) -> None:
         """Say where the store's pictures lie: after they were moved, or to confirm a store from elsewhere.
@@ -519,7 +535,7 @@ class SearchEngine:
             RisError: there is no such folder.
             BusyError, ReadOnlyError: the store cannot be written now, or ever.
         """
-        confirmed.relocate(self.store, Path(folder).absolute())
+        confirmed.relocate(self.location, Path(folder).absolute())
         self.refresh()
 
     def restore(self, version: int) -> None:
@@ -531,7 +547,7 @@ class SearchEngine:
             RisError: that version is not kept.
             BusyError, ReadOnlyError: the store cannot be written now, or ever.
         """
-        versions.restore(self.store, arguments.whole("version", version, 1))
+        versions.restore(self.location, arguments.whole("version", version, 1))
         self.refresh()
 
     def set_columns(self, table: str | Path | pd.DataFrame) -> int:
@@ -775,9 +791,9 @@ class SearchEngine:
             RisError: there are no pictures.
         """
         gallery = self._gallery
-        confirmed.check(self.store, gallery.commit)
+        confirmed.check(self.location, gallery.commit)
         if not len(gallery.catalogue):
-            raise RisError(f"{self.store} has no pictures, and so nothing to audit.")
+            raise RisError(f"{self.location} has no pictures, and so nothing to audit.")
         labels = arguments.text("label", label)
         sides = None if split is None else arguments.text("split", split)
         labelled = Labelled.of(gallery, labels, sides)
@@ -796,9 +812,20 @@ class SearchEngine:
         return self._gallery.indexes
 
     @property
-    def store(self) -> Path:
-        """The store's folder."""
+    def location(self) -> Place:
+        """The store's folder, or its address."""
         return self._store
+
+    @property
+    def store(self) -> Path:
+        """The store's folder.
+
+        Raises:
+            RisError: it lies at an address, see `location`.
+        """
+        if isinstance(self._store, Path):
+            return self._store
+        raise RisError(f"{self._store} is an address and no folder.")
 
     @property
     def folder(self) -> Path:
@@ -808,7 +835,7 @@ class SearchEngine:
             UnconfirmedError: the store was built elsewhere; see `relocate`.
         """
         gallery = self._gallery
-        confirmed.check(self.store, gallery.commit)
+        confirmed.check(self.location, gallery.commit)
         return gallery.folder
 
     @property
@@ -934,7 +961,7 @@ class SearchEngine:
         gallery = self._gallery
         laid_out = self._places(gallery, None)
         if not len(laid_out):
-            raise RisError(f"{self.store} has no pictures, and so no map.")
+            raise RisError(f"{self.location} has no pictures, and so no map.")
         prepared = self._prepared(gallery, query, box, prove=False)
         distances, positions = gallery.nearest(
             "knn", prepared.vector, embedding_map.NEIGHBOURS, None, prepared.without
@@ -946,7 +973,7 @@ class SearchEngine:
 
     def verify(self) -> list[str]:
         """Check every checksum and line of the store; return what is wrong, each a sentence."""
-        return problems(self.store)
+        return problems(self.location)
 
     def recall(self) -> dict[str, float]:
         """Measure, on a sample of its own pictures, what `auto` finds of the ten that are nearest.
@@ -958,7 +985,7 @@ class SearchEngine:
             RisError: there are no pictures.
         """
         if not len(self):
-            raise RisError(f"{self.store} has no pictures, and so no recall.")
+            raise RisError(f"{self.location} has no pictures, and so no recall.")
         return recall_now(self._gallery)
 
     def export(self, folder: str | Path, *, progress: Progress | None = None) -> None:
@@ -1047,7 +1074,7 @@ class SearchEngine:
         if gallery.copies is not None and self._copies_embedder is not None:
             copies = OpenEncoder(gallery.copies, self._copies_embedder)
         return Work(
-            self.store,
+            self.location,
             self.folder,
             OpenEncoder(gallery.identity, self._embedder),
             copies,
@@ -1071,7 +1098,7 @@ class SearchEngine:
         gallery = self._gallery
         if gallery.features is None:
             raise RisError(
-                f"{self.store} keeps no local features, so that nothing can be proven; build it with them."
+                f"{self.location} keeps no local features, so that nothing can be proven; build it with them."
             )
         compared, found = self._copies
         if compared is not gallery:
@@ -1176,6 +1203,23 @@ def _opened(
     """Open an encoder that a new store is asked to have; return the weights that it must keep with it."""
     identity, kept = choose(encoder, device, weights, accept_licence)
     return OpenEncoder(identity, restore(identity, kept, threads)), kept
+
+
+@contextmanager
+def _on_cluster(work: Work, address: str | None, weights: tuple[bytes | None, ...]) -> Iterator[Work]:
+    """Yield work that a Ray cluster does a part of, where its address is given.
+
+    Args:
+        work: as this process does it.
+        address: see `SearchEngine.build`.
+        weights: of each encoder, where no package brings them.
+    """
+    if address is None:
+        yield work
+        return
+    encoders = [work.encoder, *([] if work.copies is None else [work.copies])]
+    with connected(address, Recipe.of(work.root, work.settings, encoders, weights)) as cluster:
+        yield replace(work, cluster=cluster)
 
 
 def _wanted(k: int, index: str, max_distance: float | None, collapse: bool, verify: bool) -> Wanted:

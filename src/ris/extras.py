@@ -5,12 +5,14 @@ from typing import Literal
 
 from ris.errors import RisError
 
-Extra = Literal["annoy", "formats", "lab", "mcp", "server"]
+Extra = Literal["annoy", "formats", "lab", "mcp", "ray", "remote", "server"]
 _LIBRARIES: dict[Extra, tuple[str, ...]] = {
     "annoy": ("annoy",),
     "formats": ("pillow_jxl", "rawpy"),
     "lab": ("annoy", "dvc", "hydra", "matplotlib", "optuna", "psutil", "pytorch_lightning", "yaml"),
     "mcp": ("mcp",),
+    "ray": ("ray",),
+    "remote": ("obstore",),
     "server": ("fastapi", "prometheus_client", "python_multipart", "uvicorn"),
 }
 

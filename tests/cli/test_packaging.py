@@ -29,6 +29,7 @@ sys.argv[0] = "ris"
 MISSING = {
     *("annoy", "dvc", "hydra", "matplotlib", "omegaconf", "optuna", "psutil", "pytorch_lightning"),
     *("fastapi", "mcp", "prometheus_client", "python_multipart", "starlette", "uvicorn"),
+    *("obstore", "ray"),
 }
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 

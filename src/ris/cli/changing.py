@@ -10,7 +10,7 @@ import typer
 
 from ris.cli.looking import as_json, tell
 from ris.cli.output import say, write, write_json, write_table
-from ris.cli.parameters import Json, Store, Threads
+from ris.cli.parameters import Json, Ray, Store, Threads
 from ris.cli.progress import bars
 from ris.cli.text import count, listed
 
@@ -24,9 +24,10 @@ _TOLD = 10
 def build(
     folder: Annotated[Path, typer.Argument(help="Folder of pictures, at any depth.", show_default=False)],
     store: Annotated[
-        Path,
+        str,
         typer.Argument(
-            help="Folder to be made; where it exists, it must be empty, or hold a build that was broken off.",
+            help="Folder to be made, or an address such as s3://bucket/photos.ris; where it exists, it must "
+            "be empty, or hold a build that was broken off.",
             show_default=False,
         ),
     ],
@@ -86,6 +87,7 @@ def build(
             show_default=False,
         ),
     ] = [],  # noqa: B006
+    ray: Ray = None,
     threads: Threads = None,
     json: Json = False,
 ) -> None:
@@ -102,6 +104,7 @@ def build(
       ris build photos photos.ris --encoder dinov2_small
       ris build photos photos.ris --no-same-picture
       ris build photos photos.ris --index annoy
+      ris build /mnt/photos s3://bucket/photos.ris --ray auto
     """
     from ris.engine import SearchEngine
 
@@ -120,6 +123,7 @@ def build(
             same_picture=not no_same_picture,
             regions=regions,
             indexes=indexes,
+            ray=ray,
             threads=threads,
             progress=progress,
         ) as engine,
@@ -209,6 +213,7 @@ def sync(
             "unchanged.",
         ),
     ] = False,
+    ray: Ray = None,
     threads: Threads = None,
     json: Json = False,
 ) -> None:
@@ -225,6 +230,8 @@ def sync(
     """
     from ris.engine import SearchEngine
 
+    if watch and ray is not None:
+        raise typer.BadParameter("a cluster does not watch; leave one of --watch and --ray out")
     with SearchEngine.open(store, threads=threads) as engine:
         if watch:
             say(f"Watching {engine.folder}; Ctrl-C ends it.")
@@ -232,7 +239,9 @@ def sync(
                 _tell_change(change, json)
         else:
             with bars() as progress:
-                change = engine.sync(allow_removals=allow_removals, checksum=checksum, progress=progress)
+                change = engine.sync(
+                    allow_removals=allow_removals, checksum=checksum, ray=ray, progress=progress
+                )
             _tell_change(change, json)
         if columns:
             say(f"{columns} has a line for {count(engine.set_columns(columns), 'picture')} of the store.")
@@ -276,7 +285,7 @@ def relocate(
     with SearchEngine.open(store) as engine:
         engine.relocate(folder)
         if json:
-            write_json({"store": str(engine.store), "folder": str(engine.folder)})
+            write_json({"store": str(engine.location), "folder": str(engine.folder)})
         else:
             write(f"The pictures of {store} lie in {engine.folder}.")
 

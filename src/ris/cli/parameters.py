@@ -45,7 +45,8 @@ def _sheet(path: Path | None) -> Path | None:
     return path
 
 
-Store = Annotated[Path, typer.Argument(help="The store.", show_default=False)]
+# No `Path`, in which an address would lose one of its slashes.
+Store = Annotated[str, typer.Argument(help="The store: its folder or address.", show_default=False)]
 Queries = Annotated[
     list[str],
     typer.Argument(
@@ -58,6 +59,15 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for other progra
 Threads = Annotated[
     int | None,
     typer.Option(min=1, help="Threads that read pictures; one a processor without it.", show_default=False),
+]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Have a Ray cluster read and embed the pictures: auto, or HOST:6379 of its head. Its workers "
+        "see the folder at the same path.",
+        show_default=False,
+    ),
 ]
 Hits = Annotated[int, typer.Option("-k", "--hits", min=1, help="Hits wanted.")]
 Index = Annotated[

@@ -72,7 +72,7 @@ def reencode(
         write(f"{done} is deleted; {store} is as it was.")
 
 
-def _tell(store: Path, found: "Comparison") -> None:
+def _tell(store: str, found: "Comparison") -> None:
     rows = []
     if found.precision is not None:
         rows.append([f"precision@10, {count(found.labels, 'label')}", *_two(found.precision)])

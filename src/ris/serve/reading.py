@@ -90,7 +90,7 @@ def router(service: Service) -> APIRouter:
     @routes.get("/about", summary="What is served")
     def about() -> About:
         """Tell what the store is and what the server allows."""
-        return About.of(engine.info(), engine.store.name, urls=settings.urls, max_bytes=settings.max_bytes)
+        return About.of(engine.info(), engine.location.name, urls=settings.urls, max_bytes=settings.max_bytes)
 
     @routes.get("/labels", summary="All labels")
     def labels() -> list[Label]:

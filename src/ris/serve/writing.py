@@ -17,6 +17,7 @@ from ris.serve.problems import responses
 from ris.serve.reading import RowInPath
 from ris.serve.schemas import Added, Changed, PictureOut, SyncOptions
 from ris.serve.service import Service
+from ris.store.storage import holds
 
 MAX_NAME = 255
 """Bytes of a name on most file systems."""
@@ -67,7 +68,7 @@ def router(service: Service) -> APIRouter:
         kind = engine.open_query(picture, max_pixels=service.settings.max_pixels).image.format or ""
         folder = engine.folder / label
         inner = folder.resolve()
-        if not inner.is_relative_to(engine.folder.resolve()) or inner.is_relative_to(engine.store.resolve()):
+        if not inner.is_relative_to(engine.folder.resolve()) or holds(engine.location, inner):
             raise HTTPException(403, "That folder leads out of the pictures' folder.")
         made, fresh = not folder.exists(), False
         file = folder / f"upload-{hashlib.sha256(picture).hexdigest()[:16]}.{kind.lower()}"

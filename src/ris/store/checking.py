@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from ris.errors import RisError
 from ris.store.commits import latest
 from ris.store.gallery import StoreGallery, features_checksum, open_built
 from ris.store.spaces import Spaces
+from ris.store.storage import Place
 from ris.store.tables import check_files
 from ris.store.writing import COPIES_WEIGHTS, WEIGHTS, weights_of
 
@@ -18,7 +18,7 @@ AT_ONCE = 256
 """Contents whose local features are checked together."""
 
 
-def problems(store: Path) -> list[str]:
+def problems(store: Place) -> list[str]:
     """Check what is committed in a store; return what is wrong, each a sentence.
 
     Raises:

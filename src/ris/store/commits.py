@@ -6,29 +6,25 @@ killed writer left in the tables beyond the newest commit is never seen, and is 
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
-from filelock import FileLock, Timeout
 from pydantic import Field, ValidationError
 
 from ris.config import Section
 from ris.encoders.named import Identity
 from ris.errors import RisError
 from ris.gallery.settings import Settings
-from ris.types import BusyError, DamagedError, ReadOnlyError
+from ris.store import storage
+from ris.store.storage import Place
+from ris.types import BusyError, DamagedError
 
 FORMAT = 2
 FOLDER = "commits"
 LOCK = "write.lock"
 FORMER = "store.db"
 """The file of a store of format 1."""
-PATIENCE = 1.0
-"""Seconds that a writer waits for another, who may only be noting something, such as the map."""
 KEPT = 100
 """Commits that are kept, the newest: as far back as a reader or an undo can go."""
 
@@ -122,7 +118,7 @@ class Commit(Section):
     """When, seconds since 1970."""
 
 
-def latest(store: Path) -> Commit:
+def latest(store: Place) -> Commit:
     """Read the newest commit of a store.
 
     Raises:
@@ -140,7 +136,7 @@ def latest(store: Path) -> Commit:
     return read_commit(store, numbers[-1])
 
 
-def read_commit(store: Path, number: int) -> Commit:
+def read_commit(store: Place, number: int) -> Commit:
     """Read a commit by its number.
 
     Raises:
@@ -169,7 +165,7 @@ def read_commit(store: Path, number: int) -> Commit:
     return commit
 
 
-def write_commit(store: Path, commit: Commit) -> None:
+def write_commit(store: Place, commit: Commit) -> None:
     """Put a commit in place, and take away those that are no longer kept.
 
     Raises:
@@ -177,32 +173,27 @@ def write_commit(store: Path, commit: Commit) -> None:
     """
     body = commit.model_dump(mode="json")
     text = json.dumps({"sha256": _digest(body), "commit": body}, indent=1, ensure_ascii=False)
-    (store / FOLDER).mkdir(exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=store / FOLDER, suffix=".new", encoding="utf-8") as fresh:
-        fresh.write(text)
-        fresh.flush()
-        os.fsync(fresh.fileno())
-        try:
-            os.link(fresh.name, _file(store, commit.number))
-        except FileExistsError as error:
-            raise BusyError(f"Another process has written to {store}; try again.") from error
+    try:
+        storage.create(_file(store, commit.number), text)
+    except FileExistsError as error:
+        raise BusyError(f"Another process has written to {store}; try again.") from error
     for number in _numbers(store)[:-KEPT]:
         _file(store, number).unlink(missing_ok=True)
 
 
-def kept(store: Path) -> list[Commit]:
+def kept(store: Place) -> list[Commit]:
     """Read all commits that are kept, the oldest first."""
     return [read_commit(store, number) for number in _numbers(store)]
 
 
-def is_store(path: Path) -> bool:
+def is_store(path: Place) -> bool:
     """Tell whether a folder is a store, be it a damaged or a former one."""
     return bool(_numbers(path)) or (path / FORMER).is_file()
 
 
 @contextmanager
-def locked(store: Path, new: bool = False) -> Iterator[None]:
-    """Hold the writer's lock, which ends with the process at the latest.
+def locked(store: Place, new: bool = False) -> Iterator[None]:
+    """Hold the writer's lock, see `ris.store.storage.locked`.
 
     Args:
         store: its folder.
@@ -215,29 +206,18 @@ def locked(store: Path, new: bool = False) -> Iterator[None]:
     """
     if not new:
         latest(store)
-    lock = FileLock(store / LOCK)
-    try:
-        lock.acquire(timeout=PATIENCE)
-    except Timeout as error:
-        raise BusyError(f"Another process is writing to {store}; try again when it has ended.") from error
-    except OSError as error:
-        raise ReadOnlyError(f"{store} cannot be written ({error.strerror}).") from error
-    try:
+    with storage.locked(store, LOCK):
         yield
-    finally:
-        lock.release()
 
 
-def _file(store: Path, number: int) -> Path:
+def _file(store: Place, number: int) -> Place:
     return store / FOLDER / f"{number:010d}.json"
 
 
-def _numbers(store: Path) -> list[int]:
+def _numbers(store: Place) -> list[int]:
     """Return the numbers of the commits that there are, ascending."""
-    with suppress(OSError):
-        names = [entry.name for entry in os.scandir(store / FOLDER)]
-        return sorted(int(name[:-5]) for name in names if name.endswith(".json") and name[:-5].isdecimal())
-    return []
+    names = storage.names(store / FOLDER)
+    return sorted(int(name[:-5]) for name in names if name.endswith(".json") and name[:-5].isdecimal())
 
 
 def _digest(body: Any) -> str:

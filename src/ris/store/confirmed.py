@@ -12,24 +12,25 @@ from pathlib import Path
 from ris.artifacts import write_json
 from ris.errors import RisError
 from ris.store.commits import Commit, Folder, latest, locked
+from ris.store.storage import Place
 from ris.store.tables import Changes
 from ris.types import UnconfirmedError
 
 
-def place(store: Path, commit: Commit) -> Path:
+def place(store: Place, commit: Commit) -> Path:
     """Return where a store says that its pictures lie: the two may have been moved together, or it alone."""
-    beside = store / commit.folder.relative
-    return beside.resolve() if beside.is_dir() else Path(commit.folder.absolute)
+    beside = _beside(store, commit)
+    return Path(commit.folder.absolute) if beside is None else beside.resolve()
 
 
-def confirm(store: Path, commit: Commit, folder: Path) -> None:
+def confirm(store: Place, commit: Commit, folder: Path) -> None:
     """Note that the user has confirmed a store's folder.
 
     Raises:
         RisError: the note cannot be written.
     """
     for name in (commit.folder.relative, commit.folder.absolute):
-        if (store / name).resolve() != folder.resolve():
+        if (store / name if isinstance(store, Path) else Path(name)).resolve() != folder.resolve():
             continue
         file = _note(commit, name)
         try:
@@ -41,14 +42,14 @@ def confirm(store: Path, commit: Commit, folder: Path) -> None:
             ) from error
 
 
-def check(store: Path, commit: Commit) -> None:
+def check(store: Place, commit: Commit) -> None:
     """See that the user has confirmed a store's folder.
 
     Raises:
         UnconfirmedError: it was built elsewhere, or names another folder since.
     """
-    beside = (store / commit.folder.relative).is_dir()
-    note = _note(commit, commit.folder.relative if beside else commit.folder.absolute)
+    relative = _beside(store, commit) is not None
+    note = _note(commit, commit.folder.relative if relative else commit.folder.absolute)
     if not os.path.isfile(note):  # noqa: PTH113 - False, too, where this user may not look
         folder = place(store, commit)
         raise UnconfirmedError(
@@ -57,7 +58,7 @@ def check(store: Path, commit: Commit) -> None:
         )
 
 
-def relocate(store: Path, folder: Path) -> None:
+def relocate(store: Place, folder: Path) -> None:
     """Say where the pictures of a store lie: after they were moved, or to confirm a store from elsewhere.
 
     Raises:
@@ -74,10 +75,20 @@ def relocate(store: Path, folder: Path) -> None:
     confirm(store, commit, folder)
 
 
-def named(store: Path, folder: Path) -> Folder:
-    """Return how a store names a folder."""
-    inside, absolute = store.resolve(), folder.resolve()
-    return Folder(relative=os.path.relpath(absolute, inside), absolute=str(absolute))
+def named(store: Place, folder: Path) -> Folder:
+    """Return how a store names a folder; one at an address has no name for it but the absolute."""
+    absolute = folder.resolve()
+    if not isinstance(store, Path):
+        return Folder(relative=str(absolute), absolute=str(absolute))
+    return Folder(relative=os.path.relpath(absolute, store.resolve()), absolute=str(absolute))
+
+
+def _beside(store: Place, commit: Commit) -> Path | None:
+    """Return the folder that a local store names relative to itself, where that is there."""
+    if not isinstance(store, Path):
+        return None
+    beside = store / commit.folder.relative
+    return beside if beside.is_dir() else None
 
 
 def _note(commit: Commit, name: str) -> Path:

@@ -13,7 +13,7 @@ from ris.copies.perceptual_hash import Fingerprints
 from ris.encoders.named import Identity, OpenEncoder
 from ris.indexes.vectors import Vectors
 from ris.store.gallery import features_checksum
-from ris.store.ingest import BATCH, Content, Reading, embed_batch
+from ris.store.ingest import BATCH, Content, Reading, embed_contents
 from ris.store.spaces import Embedded, Projected, Spaces
 from ris.store.tables import (
     CONTENTS,
@@ -64,9 +64,6 @@ class Contents:
         self._next = changes.before.contents + 1
         self._waiting: list[tuple[bytes, Content]] = []
         self._made: list[tuple[bytes, Content]] = []
-        self._vectors: list[Vectors] = []
-        self._copies: list[Vectors] = []
-        self._regions: list[Vectors] = []
         self._spaces: Spaces | None = None
 
     def __contains__(self, sha256: object) -> bool:
@@ -100,10 +97,7 @@ class Contents:
         if not self._made:
             return
         changes, made = self._changes, self._made
-        embedded = Embedded(
-            np.concatenate(self._vectors),
-            *(np.concatenate(parts) if parts else None for parts in (self._copies, self._regions)),
-        )
+        embedded = Embedded.joined([one.embedded for _, one in made if one.embedded is not None])
         sha256s = [sha256 for sha256, _ in made]
         numbers = np.array([self[sha256].number for sha256 in sha256s], np.int64)
         packed = [None if one.features is None else encode(one.features) for _, one in made]
@@ -123,26 +117,15 @@ class Contents:
             found = self._spaces.project(embedded, changes.before.settings)
             changes.append(projected(note.version), projected_lines(found, numbers, note.sha256))
         changes.set(contents=self._next - 1)
-        self._made, self._vectors, self._copies, self._regions = [], [], [], []
+        self._made = []
 
     @property
     def _for_copies(self) -> OpenEncoder:
         return self._copies_encoder or self._encoder
 
     def _embed(self) -> None:
-        contents = [content for _, content in self._waiting]
-        embedder = self._for_copies.embedder
-        self._vectors.append(embed_batch(self._encoder.embedder, [content.pixels for content in contents]))
-        copies = [content.for_copies for content in contents if content.for_copies is not None]
-        if copies:
-            self._copies.append(embed_batch(embedder, copies))
-        regions = [region for content in contents for region in content.regions]
-        if regions:
-            self._regions.append(embed_batch(embedder, regions))
-        self._made += [
-            (sha256, replace(content, pixels=content.pixels[:0], for_copies=None, regions=()))
-            for sha256, content in self._waiting
-        ]
+        sha256s, contents = zip(*self._waiting, strict=True)
+        self._made += zip(sha256s, embed_contents(contents, (self._encoder, self._for_copies)), strict=True)
         self._waiting = []
 
 

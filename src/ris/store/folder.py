@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ris.errors import RisError
 from ris.images.limits import MAX_BYTES
 from ris.names import kept, on_disk
+from ris.store.storage import Place
 from ris.types import Rejected
 
 LATEST = 2**63 - 1
@@ -27,7 +28,7 @@ class File(NamedTuple):
     """Nanoseconds since 1970."""
 
 
-def walk(root: Path, below: Path, without: Path) -> Iterator[File | Rejected]:
+def walk(root: Path, below: Path, without: Place) -> Iterator[File | Rejected]:
     """Yield the files at or below a path, at any depth, those of a folder sorted by name.
 
     What is hidden, as its name begins with a dot or that of a folder above it, is passed over. Links to
@@ -51,7 +52,7 @@ def walk(root: Path, below: Path, without: Path) -> Iterator[File | Rejected]:
     if below.is_symlink() or not below.is_dir():
         yield _looked_up(below, path, inside)
         return
-    apart = without.stat() if without.exists() else None
+    apart = without.stat() if isinstance(without, Path) and without.exists() else None
     yield from _below(below, "" if path == "." else f"{path}/", inside, apart)
 
 

@@ -5,7 +5,6 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Self
 
 import lance
@@ -18,6 +17,7 @@ from ris.copies.local_features import LocalFeatures, decode, in_grey
 from ris.copies.perceptual_hash import Fingerprints
 from ris.copies.threshold import Threshold, packaged
 from ris.copies.views import REGIONS as REGIONS_OF_ONE
+from ris.encoders import cache
 from ris.errors import RisError
 from ris.gallery.catalogue import SCHEMA, Catalogue, Positions
 from ris.gallery.gallery import PARTITIONED, Gallery
@@ -32,8 +32,10 @@ from ris.indexes.tailed import ScannedIndex, TailedIndex
 from ris.indexes.vectors import Vectors
 from ris.store import confirmed
 from ris.store.commits import Commit, latest
+from ris.store.disk_cache import DiskCache
 from ris.store.folder import inside
 from ris.store.spaces import Projected, Spaces
+from ris.store.storage import Address, Place, fetched, size_of
 from ris.store.tables import (
     COLUMNS,
     CONTENTS,
@@ -74,7 +76,7 @@ class StoreGallery(Gallery):
     """
 
     def __init__(
-        self, store: Path, commit: Commit | None = None, before: "StoreGallery | None" = None
+        self, store: Place, commit: Commit | None = None, before: "StoreGallery | None" = None
     ) -> None:
         """Read the catalogue of a commit, or of the newest.
 
@@ -264,9 +266,17 @@ class StoreGallery(Gallery):
             table = self._contents.take(contents, columns=names).to_pydict()
         return list(zip(*(table[name] for name in names), strict=True))
 
+    @cached_property
+    def feature_checksums(self) -> npt.NDArray[np.uint32]:
+        """The checksum (m,) of the packed local features of each content."""
+        with explained(self.store):
+            table = self._contents.to_table(columns=["features_checksum"])
+        return np.asarray(table["features_checksum"].fill_null(0), np.uint32)
+
     def size_on_disk(self) -> int:
         """Return the bytes of all files that belong to it, besides the pictures."""
-        return sum(file.stat().st_size for file in self.store.rglob("*") if file.is_file())
+        with explained(self.store):
+            return size_of(self.store)
 
     @cached_property
     def _opened(self) -> dict[str, Index]:
@@ -503,6 +513,9 @@ class StoredFeatures:
     def __init__(self, gallery: StoreGallery) -> None:
         self._gallery = gallery
         self.side = gallery.settings.side
+        self._cache = None
+        if isinstance(gallery.store, Address):
+            self._cache = DiskCache(cache.folder() / "features" / gallery.commit.token)
 
     def __getitem__(self, content: int) -> LocalFeatures:
         """Return the local features of a content.
@@ -510,10 +523,28 @@ class StoredFeatures:
         Raises:
             DamagedError: they are not there, or not as they were written.
         """
-        ((data, checksum, sha256),) = self._gallery.feature_bytes([int(content)])
+        if self._cache is None:
+            return decode(self._read(int(content)))
+        number = int(self._gallery.numbers[content])
+        data = self._cache.get(number)
+        if data is None or not self._belongs(data, int(content)):
+            data = self._read(int(content))
+            self._cache.put(number, data)
+        return decode(data)
+
+    def _belongs(self, data: bytes, content: int) -> bool:
+        """Tell whether packed features are those of a content."""
+        shown = self._gallery.pictures_showing(content)[:1].tolist()
+        return any(
+            features_checksum(data, bytes.fromhex(picture.sha256)) == self._gallery.feature_checksums[content]
+            for picture in self._gallery.catalogue.pictures(shown)
+        )
+
+    def _read(self, content: int) -> bytes:
+        ((data, checksum, sha256),) = self._gallery.feature_bytes([content])
         if data is None or features_checksum(data, sha256) != checksum:
             raise DamagedError(f"Local features in {self._gallery.store} are damaged; build it anew.")
-        return decode(data)
+        return data
 
 
 def features_checksum(data: bytes, sha256: bytes) -> int:
@@ -526,12 +557,17 @@ def built_for(commit: Commit, version: int) -> str:
     return f"{commit.token} {version}"
 
 
-def index_folder(store: Path, version: int, name: str) -> Path:
+def index_folder(store: Place, version: int, name: str) -> Place:
     """Return where an index over the spaces of a version lies."""
-    return store / "indexes" / str(version) / name
+    return store / index_name(version, name)
 
 
-def open_built(store: Path, commit: Commit, name: str) -> Index:
+def index_name(version: int, name: str) -> str:
+    """Return the same relative to the store."""
+    return f"indexes/{version}/{name}"
+
+
+def open_built(store: Place, commit: Commit, name: str) -> Index:
     """Open an index that was built beside the spaces, all of it checked.
 
     Raises:
@@ -543,18 +579,19 @@ def open_built(store: Path, commit: Commit, name: str) -> Index:
     dimension = commit.identity.network.dimension
     if REGISTRY[name].projected:
         dimension = len(Spaces.read(store, note.version, note.sha256).pca.components)
-    check_files(store, {str((folder / "index.json").relative_to(store)): note.indexes[name]})
-    try:
-        return open_index(
-            folder,
-            kind=REGISTRY[name].index,
-            dimension=dimension,
-            made_for=built_for(commit, note.version),
-        )
-    except RisError as error:
-        raise DamagedError(
-            f"The index in {folder} is damaged; `ris refit` makes it anew, and `knn` does without it."
-        ) from error
+    check_files(store, {f"{index_name(note.version, name)}/index.json": note.indexes[name]})
+    with explained(store), fetched(folder) as local:
+        try:
+            return open_index(
+                local,
+                kind=REGISTRY[name].index,
+                dimension=dimension,
+                made_for=built_for(commit, note.version),
+            )
+        except RisError as error:
+            raise DamagedError(
+                f"The index in {folder} is damaged; `ris refit` makes it anew, and `knn` does without it."
+            ) from error
 
 
 def _threshold(commit: Commit) -> Threshold:

@@ -13,6 +13,7 @@ from ris.config import Network
 from ris.copies.local_features import LocalFeatures, describe
 from ris.copies.views import gallery_regions
 from ris.encoders.embedder import Embedder
+from ris.encoders.named import OpenEncoder
 from ris.encoders.transforms import Pixels, for_embedding
 from ris.errors import RisError
 from ris.gallery.settings import Settings
@@ -22,6 +23,7 @@ from ris.indexes.projection import normalise
 from ris.indexes.vectors import Vectors
 from ris.names import on_disk
 from ris.store.folder import File
+from ris.store.spaces import Embedded
 
 BATCH = 8
 """Pictures that are embedded together."""
@@ -43,6 +45,8 @@ class Content:
     features: LocalFeatures | None
     regions: Sequence[Pixels]
     """The same of its regions, as the encoder for copies sees them; none where they are not kept."""
+    embedded: Embedded | None = None
+    """All of these, one line of each, which are then no longer held."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +137,50 @@ def in_pixels_of(size: Size, features: LocalFeatures) -> LocalFeatures:
         return features
     points = (features.points + 0.5) * np.divide(size, features.size) - 0.5
     return replace(features, points=points.astype(np.float32), size=size)
+
+
+def embed_contents(contents: Sequence[Content], encoders: Sequence[OpenEncoder]) -> list[Content]:
+    """Embed what was not embedded yet, all of it together.
+
+    Args:
+        contents: whose pixels are let go of.
+        encoders: the encoder and, where copies have one of their own, theirs.
+
+    Raises:
+        RisError: a vector is not finite.
+    """
+    fresh = [one for one in contents if one.embedded is None]
+    if not fresh:
+        return list(contents)
+    count, embedder = len(fresh), encoders[-1].embedder
+    vectors = embed_batch(encoders[0].embedder, [one.pixels for one in fresh])
+    copies, regions = (
+        embed_batch(embedder, pixels).reshape(count, -1, embedder.network.dimension) if pixels else None
+        for pixels in (
+            [one.for_copies for one in fresh if one.for_copies is not None],
+            [region for one in fresh for region in one.regions],
+        )
+    )
+    lines = iter(
+        Embedded(
+            vectors[line : line + 1],
+            None if copies is None else copies[line],
+            None if regions is None else regions[line],
+        )
+        for line in range(count)
+    )
+    return [
+        replace(one, pixels=one.pixels[:0], for_copies=None, regions=(), embedded=next(lines))
+        if one.embedded is None
+        else one
+        for one in contents
+    ]
+
+
+def embed_readings(readings: Sequence[Reading], encoders: Sequence[OpenEncoder]) -> list[Reading]:
+    """Embed what files show, see `embed_contents`."""
+    embedded = iter(embed_contents([one.content for one in readings if one.content is not None], encoders))
+    return [one if one.content is None else replace(one, content=next(embedded)) for one in readings]
 
 
 def embed_batch(embedder: Embedder, pixels: Sequence[Pixels]) -> Vectors:

@@ -1,6 +1,5 @@
 """What is fitted over all of a store, and how its tables are kept compact."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
@@ -10,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ris.artifacts import checksum
 from ris.errors import RisError
 from ris.gallery.settings import Settings
 from ris.indexes.registry import REGISTRY
@@ -20,6 +18,7 @@ from ris.store.contents import projected_lines
 from ris.store.gallery import built_for, index_folder
 from ris.store.recall import measure_recall
 from ris.store.spaces import FOLDER, GROWTH, SAMPLE, SEED, Embedded, Spaces, evenly, space_file
+from ris.store.storage import delete, filled, names, sha256_of
 from ris.store.tables import (
     CONTENTS,
     COPIES,
@@ -79,7 +78,7 @@ def refit(changes: Changes, settings: Settings, report: Progress) -> None:
     store = changes.store
     with explained(store):
         spaces.save(store, version)
-    seal = checksum(store / space_file(version)).removeprefix("sha256:")
+        seal = sha256_of(store / space_file(version))
     name = projected(version)
     changes.create(name, projected_schema(len(spaces.pca.components), settings.regions))
     done = 0
@@ -149,16 +148,15 @@ def clean(changes: Changes) -> None:
             if former:
                 dataset.cleanup_old_versions(older_than=timedelta(0), versions=former)
     for number in _fitted(changes) - {commit.space.version for commit in commits if commit.space}:
-        shutil.rmtree(changes.store / f"{projected(number)}.lance", ignore_errors=True)
-        shutil.rmtree(index_folder(changes.store, number, "").parent, ignore_errors=True)
+        delete(changes.store / f"{projected(number)}.lance")
+        delete(changes.store / f"indexes/{number}")
         (changes.store / space_file(number)).unlink(missing_ok=True)
 
 
 def _fitted(changes: Changes) -> set[int]:
     """Return the versions of the spaces that lie in a store."""
-    return {
-        int(file.stem) for file in (changes.store / FOLDER).glob("*.safetensors") if file.stem.isdecimal()
-    }
+    found = (name.removesuffix(".safetensors") for name in names(changes.store / FOLDER))
+    return {int(name) for name in found if name.isdecimal()}
 
 
 def _built(changes: Changes, settings: Settings, version: int, report: Progress) -> dict[str, str]:
@@ -172,12 +170,13 @@ def _built(changes: Changes, settings: Settings, version: int, report: Progress)
         index = kind.index.build(vectors, kind.defaults, SEED)
         folder = index_folder(changes.store, version, name)
         try:
-            index.save(folder, built_for(changes.before, version))
+            with filled(folder) as local:
+                index.save(local, built_for(changes.before, version))
         except OSError as error:
             raise RisError(
                 f"{changes.store} cannot be written ({error.strerror or error}); it is as it was."
             ) from error
-        made[name] = checksum(folder / "index.json").removeprefix("sha256:")
+        made[name] = sha256_of(folder / "index.json")
     return made
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -10,13 +9,13 @@ import numpy.typing as npt
 from safetensors.numpy import load, save
 from threadpoolctl import threadpool_limits
 
-from ris.artifacts import writing
 from ris.copies.views import REGIONS
 from ris.gallery.settings import Settings
 from ris.gallery.spaces import fit_basis, for_copies, projected, projected_lengths
 from ris.indexes.ivf import IvfIndex, fit_centres
 from ris.indexes.projection import Projection
 from ris.indexes.vectors import Vectors
+from ris.store.storage import Place, write
 from ris.store.tables import check_files
 from ris.types import DamagedError
 
@@ -38,6 +37,18 @@ class Embedded:
     """(m, E) of the encoder for copies; None where that is the same one."""
     regions: Vectors | None = None
     """(5 m, E) of their regions, by the encoder for copies; None where they are not kept."""
+
+    @classmethod
+    def joined(cls, parts: Sequence["Embedded"]) -> Self:
+        """Return parts as one; there is at least one, and all have the same."""
+        vectors, copies, regions = (
+            [getattr(part, name) for part in parts] for name in ("vectors", "copies", "regions")
+        )
+        return cls(
+            np.concatenate(vectors),
+            None if copies[0] is None else np.concatenate(copies),
+            None if regions[0] is None else np.concatenate(regions),
+        )
 
     def for_copies(self, settings: Settings) -> Vectors:
         """Return the vectors (m, E) that copies are searched among."""
@@ -118,18 +129,16 @@ class Spaces:
             partitions = IvfIndex(self.centres, {"n_probes": 1}).partitions(found)
         return Projected(found, lengths, partitions, of_regions)
 
-    def save(self, store: Path, version: int) -> None:
+    def save(self, store: Place, version: int) -> None:
         """Write them as a version of a store's."""
         arrays = {"centres": self.centres}
         for name, projection in (("pca", self.pca), ("whitened", self.whitened)):
             arrays |= {f"{name}.{key}": np.asarray(value) for key, value in vars(projection).items()}
-        file = store / space_file(version)
-        file.parent.mkdir(exist_ok=True)
-        with writing(file) as fresh:
-            fresh.write_bytes(save({name: np.array(array, order="C") for name, array in arrays.items()}))
+        data = save({name: np.array(array, order="C") for name, array in arrays.items()})
+        write(store / space_file(version), data)
 
     @classmethod
-    def read(cls, store: Path, version: int, sha256: str) -> Self:
+    def read(cls, store: Place, version: int, sha256: str) -> Self:
         """Read a version of a store's, after its checksum.
 
         Raises:

@@ -1,14 +1,12 @@
 """The Lance tables of a store: what they hold, how they are read whole, and how a writer changes them."""
 
 import errno
-import hashlib
 import os
 import re
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import lance
@@ -21,7 +19,8 @@ from ris.errors import RisError
 from ris.gallery import catalogue
 from ris.indexes.vectors import Vectors
 from ris.store.commits import Commit, Table, write_commit
-from ris.types import DamagedError, ReadOnlyError
+from ris.store.storage import Address, Place, sha256_of
+from ris.types import BusyError, DamagedError, ReadOnlyError
 
 PICTURES, COLUMNS, REJECTED, MAP = "pictures", "columns", "rejected", "map"
 CONTENTS, COPIES, REGIONS = "contents", "copies", "regions"
@@ -138,12 +137,16 @@ def first_bytes(sha256: pa.ChunkedArray | pa.Array) -> npt.NDArray[np.uint64]:
     return words[whole.offset : whole.offset + len(whole), 0]
 
 
-def uri(store: Path, name: str) -> str:
+def uri(store: Place, name: str) -> str:
     """Return where a table lies."""
-    return str(store / f"{name}.lance")
+    return str(_folder(store, name))
 
 
-def open_table(store: Path, commit: Commit, name: str) -> lance.LanceDataset:
+def _folder(store: Place, name: str) -> Place:
+    return store / f"{name}.lance"
+
+
+def open_table(store: Place, commit: Commit, name: str) -> lance.LanceDataset:
     """Open a table at its version in a commit; its manifest is checked first, its data is not.
 
     Raises:
@@ -159,7 +162,7 @@ Fragments: TypeAlias = dict[tuple[str, ...], pa.Table]
 """Lines of a table, by the files and checksums of the fragment of Lance's that they lie in."""
 
 
-def read_fragments(store: Path, commit: Commit, name: str, known: Fragments | None = None) -> Fragments:
+def read_fragments(store: Place, commit: Commit, name: str, known: Fragments | None = None) -> Fragments:
     """Read one of the tables that are read whole, but for the fragments that are known.
 
     Raises:
@@ -184,7 +187,7 @@ def joined(fragments: Fragments, schema: pa.Schema) -> pa.Table:
     return pa.concat_tables(fragments.values()) if fragments else schema.empty_table()
 
 
-def read_small(store: Path, commit: Commit, name: str) -> pa.Table:
+def read_small(store: Place, commit: Commit, name: str) -> pa.Table:
     """Read one of the tables that are read whole, see `read_fragments`."""
     return joined(read_fragments(store, commit, name), SMALL[name])
 
@@ -195,7 +198,7 @@ def as_table(lines: Iterable[tuple[object, ...]], schema: pa.Schema) -> pa.Table
     return pa.table([list(column) for column in columns], schema=schema)
 
 
-def check_files(store: Path, files: dict[str, str]) -> None:
+def check_files(store: Place, files: dict[str, str]) -> None:
     """Check files of a store.
 
     Args:
@@ -207,8 +210,10 @@ def check_files(store: Path, files: dict[str, str]) -> None:
     """
     for name, sha256 in files.items():
         try:
-            found = _sha256(store / name)
+            found = sha256_of(store / name)
         except OSError as error:
+            if isinstance(store, Address) and not isinstance(error, FileNotFoundError):
+                raise RisError(f"{store / name} cannot be read ({error.strerror}); try again.") from error
             raise DamagedError(
                 f"{store / name} cannot be read ({error.strerror}); build the store anew."
             ) from error
@@ -217,7 +222,7 @@ def check_files(store: Path, files: dict[str, str]) -> None:
 
 
 @contextmanager
-def explained(store: Path) -> Iterator[None]:
+def explained(store: Place) -> Iterator[None]:
     """Tell what Lance says in one sentence."""
     try:
         yield
@@ -231,13 +236,15 @@ def explained(store: Path) -> Iterator[None]:
             raise RisError(f"{store} cannot be written ({os.strerror(code)}); it is as it was.") from error
         if code in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise ReadOnlyError(f"{store} cannot be written ({os.strerror(code)}).") from error
+        if isinstance(store, Address) and not re.search("not found", text, re.IGNORECASE):
+            raise RisError(f"{store} cannot be reached ({text[:200]}); try again.") from error
         raise DamagedError(f"{store} is damaged ({text[:200]}); build it anew.") from error
 
 
 class Changes:
     """What a writer changes; nothing of it is seen before `commit`."""
 
-    def __init__(self, store: Path, commit: Commit) -> None:
+    def __init__(self, store: Place, commit: Commit) -> None:
         self.store, self.before = store, commit
         self.touched = False
         """Whether there is anything to commit."""
@@ -256,26 +263,31 @@ class Changes:
     def create(self, name: str, schema: pa.Schema) -> None:
         """Make an empty table, in place of any that was never committed."""
         self.touched = True
-        place = uri(self.store, name)
+        place = _folder(self.store, name)
         with explained(self.store):
             self._open[name] = lance.write_dataset(
-                schema.empty_table(), place, schema, mode="overwrite" if Path(place).exists() else "create"
+                schema.empty_table(), str(place), schema, mode="overwrite" if place.exists() else "create"
             )
 
     def append(self, name: str, table: pa.Table) -> None:
         """Add lines to a table."""
         if len(table):
             self.touched = True
+            before = self.dataset(name)
             with explained(self.store):
-                self._open[name] = lance.write_dataset(table, self.dataset(name), mode="append")
+                self._open[name] = lance.write_dataset(table, before, mode="append")
+            self._check_alone(name, before.version)
 
     def delete(self, name: str, column: str, values: Sequence[Any]) -> None:
         """Take away the lines with some values in a column."""
         self.touched |= bool(values)
         for start in range(0, len(values), 1000):
             listed = ", ".join(_literal(value) for value in values[start : start + 1000])
+            dataset = self.dataset(name)
+            before = dataset.version
             with explained(self.store):
-                self.dataset(name).delete(f"{column} IN ({listed})")
+                dataset.delete(f"{column} IN ({listed})")
+            self._check_alone(name, before)
 
     def join(self, name: str, rows: int) -> None:
         """Write fragments of a table that stand beside each other and have fewer rows anew, as one.
@@ -291,8 +303,10 @@ class Changes:
     def replace(self, name: str, table: pa.Table) -> None:
         """Put other lines in place of all that there are."""
         self.touched = True
+        before = self.dataset(name)
         with explained(self.store):
-            self._open[name] = lance.write_dataset(table, self.dataset(name), mode="overwrite")
+            self._open[name] = lance.write_dataset(table, before, mode="overwrite")
+        self._check_alone(name, before.version)
 
     def drop(self, name: str) -> None:
         """Leave a table out of the next commit."""
@@ -337,8 +351,19 @@ class Changes:
             self._open[name] = dataset
         return self._open[name]
 
+    def _check_alone(self, name: str, before: int) -> None:
+        """See that nobody else has changed a table that had a version before it was written.
 
-def _described(store: Path, name: str, dataset: lance.LanceDataset, before: Table | None) -> Table:
+        At an address, a writer that stood still for long may have lost its lock to another one.
+
+        Raises:
+            BusyError: another one has.
+        """
+        if self._open[name].version > before + 1:
+            raise BusyError(f"Another process has written to {self.store}; try again.")
+
+
+def _described(store: Place, name: str, dataset: lance.LanceDataset, before: Table | None) -> Table:
     """Return the version of a table and the checksums of its files; those known before are not read again."""
     folder = f"{name}.lance"
     files = [f"{folder}/_versions/{2**64 - 1 - dataset.version}.manifest"]
@@ -347,7 +372,7 @@ def _described(store: Path, name: str, dataset: lance.LanceDataset, before: Tabl
     known = before.files if before is not None else {}
     return Table(
         version=dataset.version,
-        files={file: known.get(file) or _sha256(store / file) for file in files},
+        files={file: known.get(file) or sha256_of(store / file) for file in files},
     )
 
 
@@ -362,8 +387,3 @@ def _literal(value: Any) -> str:
     if isinstance(value, str):
         return "'" + value.replace("'", "''") + "'"
     return str(int(value))
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,21 +1,20 @@
 """The versions of a store that are kept, and how one of them is restored: an undo."""
 
-from pathlib import Path
-
 from ris.errors import RisError
 from ris.store.commits import Commit, kept, latest, locked
 from ris.store.spaces import space_file
+from ris.store.storage import Place
 from ris.store.tables import Changes, check_files
 from ris.types import DamagedError, Version
 
 
-def versions(store: Path) -> list[Version]:
+def versions(store: Place) -> list[Version]:
     """Return what can be restored, the newest first: of each state that was searched its last commit."""
     newest = {commit.generation: commit for commit in _whole(store)}
     return [Version(one.number, one.written, one.pictures) for one in reversed(newest.values())]
 
 
-def restore(store: Path, number: int) -> Commit:
+def restore(store: Place, number: int) -> Commit:
     """Make a kept version the newest one; what came after it is kept, too.
 
     Rows and contents that were numbered since are not given out again.
@@ -45,6 +44,6 @@ def restore(store: Path, number: int) -> Commit:
         )
 
 
-def _whole(store: Path) -> list[Commit]:
+def _whole(store: Place) -> list[Commit]:
     """Return the commits that are kept, the oldest first, but for those of a build before its end."""
     return [commit for commit in kept(store) if commit.generation]

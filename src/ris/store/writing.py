@@ -1,9 +1,8 @@
 """A store on disk: made, and brought to what its folder holds."""
 
 import os
-import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,7 +15,8 @@ from ris.encoders.named import Identity, OpenEncoder
 from ris.errors import RisError
 from ris.gallery.catalogue import COLUMNS_SCHEMA
 from ris.gallery.settings import Settings
-from ris.store import commits
+from ris.store import commits, storage
+from ris.store.cluster import Cluster
 from ris.store.commits import Commit, ThresholdNote, latest, locked
 from ris.store.confirmed import confirm, named
 from ris.store.contents import Contents
@@ -24,6 +24,7 @@ from ris.store.folder import File, walk
 from ris.store.ingest import BATCH, Described, Reading, read_file
 from ris.store.placing import Pictures, Placing
 from ris.store.refit import clean, compact, join, refit, wants_refit
+from ris.store.storage import Address, Place
 from ris.store.tables import (
     COLUMNS,
     CONTENTS,
@@ -81,7 +82,7 @@ LEFTOVERS = {
 class Work:
     """What writing to a store takes."""
 
-    store: Path
+    store: Place
     root: Path
     """The folder of pictures."""
     encoder: OpenEncoder
@@ -97,6 +98,8 @@ class Work:
     """See `SearchEngine.sync`."""
     described: Described | None = None
     """Local features that are known from another store."""
+    cluster: Cluster | None = None
+    """What reads and embeds in place of this process."""
 
     @property
     def identities(self) -> tuple[Identity, Identity | None]:
@@ -134,7 +137,7 @@ def build(work: Work, weights: Mapping[str, bytes]) -> Change:
             commit = _built(work, weights)
     except BaseException:
         if made and not commits.is_store(work.store):
-            shutil.rmtree(work.store, ignore_errors=True)
+            storage.delete(work.store)
         raise
     return Change(commit.pictures, 0, 0, 0, 0, _rejected(work.store, commit), time.perf_counter() - start)
 
@@ -205,7 +208,7 @@ def keep_threshold(work: Work, found: Calibrated) -> Commit:
         return changes.commit(generation=changes.before.generation + 1, threshold=note)
 
 
-def set_columns(store: Path, lines: Mapping[str, Mapping[str, str]]) -> int:
+def set_columns(store: Place, lines: Mapping[str, Mapping[str, str]]) -> int:
     """Keep the user's own columns, path -> column -> value; return how many pictures have a line."""
     with locked(store):
         changes = Changes(store, latest(store))
@@ -237,6 +240,8 @@ def _make_folder(work: Work) -> bool:
     """Make a store's folder, or see that it may become one; return whether there was none."""
     store = work.store
     try:
+        if isinstance(store, Address):
+            raise FileExistsError  # as every address may hold files already
         store.mkdir(parents=True)
         return True
     except FileExistsError as error:
@@ -298,10 +303,13 @@ def _begun(work: Work, weights: Mapping[str, bytes]) -> Changes:
     return changes
 
 
-def weights_of(store: Path, name: str) -> bytes | None:
+def weights_of(store: Place, name: str) -> bytes | None:
     """Return an encoder's weights that a store keeps, by `WEIGHTS` or `COPIES_WEIGHTS`; None of others."""
     file = store / name
-    return file.read_bytes() if file.is_file() else None
+    try:
+        return file.read_bytes() if file.is_file() else None
+    except OSError as error:
+        raise RisError(f"{file} cannot be read ({error.strerror}).") from error
 
 
 def create_contents(changes: Changes) -> None:
@@ -397,11 +405,8 @@ class _Following:
         """Read files, and keep the contents that are new; what is yielded no longer holds what was seen."""
         work, contents = self._work, self._contents
         done, total = progress or (0, len(files))
-        with worker_threads(work.threads) as pool:
-            read = partial(
-                read_file, work.root, work.networks, work.settings, contents, described=work.described
-            )
-            for count, one in enumerate(in_order(pool, read, files, lead=2 * BATCH + work.threads), 1):
+        with _readings(work, contents, files) as readings:
+            for count, one in enumerate(readings, 1):
                 yield contents.keep(one)
                 work.report("reading pictures", done + count, total)
                 if progress is None and count % COMMITTED == 0:
@@ -410,6 +415,17 @@ class _Following:
                     join(self._changes)
                     self._changes.commit()
         contents.write()
+
+
+@contextmanager
+def _readings(work: Work, known: Container[bytes], files: list[File]) -> Iterator[Iterator[Reading]]:
+    """Yield what comes of reading files, in their order: by threads, or by a cluster that embeds it, too."""
+    if work.cluster is not None:
+        yield work.cluster.read(files)
+        return
+    with worker_threads(work.threads) as pool:
+        read = partial(read_file, work.root, work.networks, work.settings, known, described=work.described)
+        yield in_order(pool, read, files, lead=2 * BATCH + work.threads)
 
 
 def _check_removals(root: Path, placing: Placing) -> None:
@@ -434,6 +450,6 @@ def _settle(changes: Changes, work: Work) -> None:
         refit(changes, work.settings, work.report)
 
 
-def _rejected(store: Path, commit: Commit) -> list[Rejected]:
+def _rejected(store: Place, commit: Commit) -> list[Rejected]:
     table = read_small(store, commit, REJECTED).to_pydict()
     return [Rejected(*pair) for pair in sorted(zip(table["path"], table["reason"], strict=True))]
