@@ -476,7 +476,7 @@ def test_a_checkpoint_that_was_cut_off_is_told_of(
 
 
 def logged(kind: str, folder: Path, uri: str | None = None) -> Running:
-    settings = config.Logger(kind=kind, folder=str(folder), project="tests", uri=uri)  # type: ignore[arg-type]
+    settings = config.Logger(kind=kind, folder=str(folder), project="tests", uri=uri)
     return Running(logger=logger_of(settings, "all"))
 
 

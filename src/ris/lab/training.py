@@ -349,11 +349,13 @@ def _trainer(settings: Finetune, checkpoints: Path, running: Running) -> pl.Trai
     ]
     if settings.ema_decay > 0:
         callbacks.append(EMAWeightAveraging(decay=settings.ema_decay))
-    by_itself = "bf16-mixed" if has_bf16() else "32-true"
+    precision = chosen.precision
+    if precision == "auto":
+        precision = "bf16-mixed" if has_bf16() else "32-true"
     return pl.Trainer(
         accelerator=chosen.accelerator,
         devices=chosen.devices,
-        precision=by_itself if chosen.precision == "auto" else chosen.precision,
+        precision=precision,
         limit_train_batches=chosen.limit_train_batches,
         limit_val_batches=chosen.limit_val_batches,
         max_epochs=settings.epochs,
