@@ -57,7 +57,8 @@ def _wandb(settings: config.Logger, name: str) -> Logger:
 def _dvclive(settings: config.Logger, name: str) -> Logger:
     from dvclive.lightning import DVCLiveLogger
 
-    logger: Logger = DVCLiveLogger(dir=str(Path(settings.folder) / "dvclive" / name), save_dvc_exp=False)
+    place = Path(settings.folder) / "dvclive" / name
+    logger: Logger = DVCLiveLogger(dir=str(place), save_dvc_exp=False)
     return logger
 
 
