@@ -3,9 +3,9 @@
 Usage: python benchmarks/fingerprints.py [--queries 100] [--crop-resistant] [--output FILE], from a project
 root after `dvc repro`; `pip install -e .[benchmarks]` brings the hashes.
 
-Gallery pictures without a near-copy are edited in the fifteen ways of `ris.copies.edits.FIFTEEN`, and every
-contestant is asked for every edited picture, all in one run and in an order drawn anew each time. Recall@1
-is the share of them whose original comes first; where the least distance of a hash is that of t pictures
+Gallery pictures without a near-duplicate are edited in the fifteen ways of `ris.copies.edits.FIFTEEN`, and
+every contestant is asked for every edited picture, all in one run and in an order drawn anew each time.
+Recall@1 is the share of them whose original comes first; where the least distance of a hash is that of t pictures
 and the original is one of them, it counts 1/t.
 
 The hashes are ImageHash's with their defaults, 64 bits each. Its crop-resistant hash, `segments`, walks pixel

@@ -1,4 +1,4 @@
-"""What keeping near-copies on one side of the split costs in figures: the pre-trained vectors, judged twice.
+"""What keeping near-duplicates on one side of the split costs: the pre-trained vectors, judged twice.
 
 Usage: python benchmarks/strictness.py [--output FILE], after `dvc repro extract`.
 

@@ -597,8 +597,8 @@ class SearchEngine:
             index: one of `INDEXES`, or `auto`.
             max_distance: of a hit.
             where: which pictures count.
-            collapse: fold hits that are near-copies of a nearer one into it, so that k different pictures are
-                returned where there are so many; needs local features.
+            collapse: fold hits that are near-duplicates of a nearer one into it, so that k different pictures
+                are returned where there are so many; needs local features.
             verify: have geometry look at the hits, so that they say whether they are the same picture as the
                 query; where the store has no local features, or the query is a list, they do not.
             box: search with this part of the query, which is one picture.

@@ -113,7 +113,7 @@ class Hit:
     difference: Difference | None
     """Where it differs from the query; None where nothing is proven, or no difference is."""
     copies: list[Picture]
-    """Its near-copies among the hits, nearest first, where it was asked to fold them into it."""
+    """Its near-duplicates among the hits, nearest first, where it was asked to fold them into it."""
 
     @property
     def same_picture(self) -> bool | None:

@@ -22,7 +22,7 @@ def test_what_was_asked_is_told(judged: dict[str, Any]) -> None:
     assert judged["pictures"] == 22
     assert (judged["labels"], judged["queries"]) == (4, 21)
     assert judged["not_asked"] == {"no_label": 1, "alone": 0}
-    assert judged["near_copies"] == {"looked_for": True, "groups": 1, "pictures": 2}
+    assert judged["near_duplicates"] == {"looked_for": True, "groups": 1, "pictures": 2}
     assert list(judged["indexes"]) == ["knn", "knn_pca", "reranked"]
 
 
@@ -65,7 +65,7 @@ def test_an_approximate_index_is_held_against_its_exact_one(
     assert not any("ann_recall@10" in judged["indexes"][name] for name in judged["indexes"])
 
 
-def test_near_copies_of_the_query_have_no_part_in_a_re_ranked_answer(
+def test_near_duplicates_of_the_query_have_no_part_in_a_re_ranked_answer(
     ris: Ris, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left_out: list[set[int]] = []
@@ -100,7 +100,7 @@ def test_the_table_has_the_figures(ris: Ris, judged: dict[str, Any], store: Path
     ended = ris("evaluate", store)
     assert (ended.code, ended.err) == (0, "")
     assert "21 queries of 4 labels, encoder efficientnet_lite0.\n" in ended.out
-    assert "Near-copies: 1 group of 2 pictures" in ended.out
+    assert "Near-duplicates: 1 group of 2 pictures" in ended.out
     assert "Not asked: 1 picture at the top of the folder.\n" in ended.out
     value = judged["indexes"]["knn_pca"]["mAP@R"]
     low, high = value["macro_ci95"]
@@ -109,9 +109,9 @@ def test_the_table_has_the_figures(ris: Ris, judged: dict[str, Any], store: Path
 
 
 @pytest.mark.usefixtures("own")
-def test_near_copies_are_not_looked_for_where_nothing_proves_them(ris: Ris) -> None:
+def test_near_duplicates_are_not_looked_for_where_nothing_proves_them(ris: Ris) -> None:
     ris("build", "photos", "plain.ris", "--no-same-picture")
-    assert ris("evaluate", "plain.ris", "--json").json["near_copies"]["looked_for"] is False
+    assert ris("evaluate", "plain.ris", "--json").json["near_duplicates"]["looked_for"] is False
     assert "not looked for" in ris("evaluate", "plain.ris").out
 
 

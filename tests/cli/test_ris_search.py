@@ -115,13 +115,13 @@ def test_a_query_comes_from_stdin_or_is_a_row(ris: Ris, store: Path, query: Path
     assert len(from_row["hits"]) == 21
 
 
-def test_near_copies_are_shown_as_one(ris: Ris, store: Path) -> None:
+def test_near_duplicates_are_shown_as_one(ris: Ris, store: Path) -> None:
     with SearchEngine.open(store) as engine:
         fish = next(one for one in engine.pictures() if one.path == "fish/image_0002.jpg")
     apart = ris("search", store, f"row:{fish.row}", "-k", 30).out
     folded = ris("search", store, f"row:{fish.row}", "-k", 30, "--collapse").out
-    assert "near-copies" in folded
-    assert "near-copies" not in apart
+    assert "near-duplicates" in folded
+    assert "near-duplicates" not in apart
     assert len(rows(apart)) == len(rows(folded)) + 1
 
 

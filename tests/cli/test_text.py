@@ -24,7 +24,7 @@ def test_nothing_in_a_name_steers_the_terminal(name: str, shown: str) -> None:
 
 def test_counts_are_words() -> None:
     assert [count(n, "group") for n in (0, 1, 1234)] == ["0 groups", "1 group", "1,234 groups"]
-    assert count(2, "near-copy", "near-copies") == "2 near-copies"
+    assert count(2, "near-duplicate", "near-duplicates") == "2 near-duplicates"
     assert listed({"added": 1200, "moved": 0, "removed": 1}) == "1,200 added, 1 removed"
 
 

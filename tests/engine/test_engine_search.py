@@ -33,7 +33,7 @@ INDEXES = ("knn", "knn_pca", "annoy", "annoy_pca", RERANKED)
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory, encoder: Path, texture: Draw) -> SearchEngine:
-    """Sixty pictures in three folders, two near-copies of one and a file of the same bytes as another."""
+    """Sixty pictures in three folders, two near-duplicates of one and a file of the same bytes as another."""
     home = tmp_path_factory.mktemp("search")
     for number in range(60):
         folder = home / "photos" / ("red", "blue/sea", "blue/sky")[number % 3]
@@ -406,7 +406,7 @@ def test_compare_asks_every_index(engine: SearchEngine, texture: Draw) -> None:
         assert {hit.same_picture for hit in hits} == {None}
 
 
-def test_near_copies_are_folded_into_the_nearest(engine: SearchEngine, texture: Draw) -> None:
+def test_near_duplicates_are_folded_into_the_nearest(engine: SearchEngine, texture: Draw) -> None:
     query = texture(7, 120, 90)
     plain = engine.search(query, 63)
     folded = engine.search(query, 63, collapse=True)

@@ -103,7 +103,7 @@ def test_where_all_is_left_out_nothing_is_found(vectors: Vectors, queries: Vecto
     assert len(distances) == len(positions) == 0
 
 
-def test_near_copies_that_are_left_out_do_not_speak_for_their_neighbours(vectors: Vectors) -> None:
+def test_near_duplicates_that_are_left_out_do_not_speak_for_their_neighbours(vectors: Vectors) -> None:
     search = Reranked(vectors, SETTINGS[0])
     of_all, _ = search.search(vectors[12], 5, without=np.array([12]))
     of_others, positions = search.search(vectors[12], 5, without=np.array([12, 40]))

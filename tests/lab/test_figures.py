@@ -14,7 +14,7 @@ from ris.lab.figures import (
     classifiers,
     headline,
     learnt_from,
-    near_copies,
+    near_duplicates,
     run,
     same_class,
     same_picture,
@@ -212,14 +212,16 @@ def test_the_same_picture() -> None:
     assert "27.2 kB a picture; the regions add 34,705 vectors" in written
 
 
-def test_the_run_and_its_near_copies() -> None:
+def test_the_run_and_its_near_duplicates() -> None:
     timings: dict[str, Any] = {
         "clean": {"seconds": 60, "peak_memory_bytes": 1e9},
         "finetune": {"seconds": 1800, "peak_memory_bytes": 2.94e9, "epochs_unseen": [9, 9]},
     }
     assert "took 31 minutes, 30 of them for 3 trainings, and its largest process 2.9 GB" in run(timings)
     counts = {"groups": 640, "grouped": 1380, "groups_across_classes": 453, "largest_group": 8}
-    assert "640 groups of 1,380 pictures, 453 of them across classes, the largest of 8" in near_copies(counts)
+    assert "640 groups of 1,380 pictures, 453 of them across classes, the largest of 8" in near_duplicates(
+        counts
+    )
 
 
 def test_blocks_are_replaced_each_by_its_own() -> None:

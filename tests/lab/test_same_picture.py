@@ -44,7 +44,7 @@ def params() -> Params:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Tree:
-    """Thirty pictures: rows 0 to 19 gallery, 20 to 29 queries; 0 and 1, and 20 and 21, are near-copies."""
+    """Thirty pictures: rows 0 to 19 gallery, others queries; 0 and 1, and 20 and 21, are near-duplicates."""
     images = tmp_path / layout.IMAGES
     images.mkdir(parents=True)
     for row in range(30):
@@ -72,7 +72,7 @@ def proof(row: int, evidence: float) -> Verified:
     return Verified(row, 9, 0.5, evidence, False, np.eye(2, 3), np.zeros((4, 2)))
 
 
-def test_no_near_copy_is_asked_for_and_the_absent_are_not_in_the_gallery(questions: Questions) -> None:
+def test_no_near_duplicate_is_asked_for_and_the_absent_are_not_in_the_gallery(questions: Questions) -> None:
     assert set(questions.present) <= set(range(2, 20))
     assert len(set(questions.present)) == 5
     assert set(questions.absent.ravel()) == set(range(22, 30))  # another four after each edit
@@ -102,7 +102,7 @@ def test_a_collage_shows_nothing_else_of_the_gallery(questions: Questions) -> No
         assert len(shown) == 4
 
 
-def test_a_collage_is_filled_up_with_pictures_without_a_near_copy(params: Params, tree: Tree) -> None:
+def test_a_collage_is_filled_up_with_pictures_without_a_near_duplicate(params: Params, tree: Tree) -> None:
     few = params.model_copy(update={"same_picture": params.same_picture.model_copy(update={"absent": 1})})
     questions = Questions(few, Catalog.read(tree))
     for row in questions.present:

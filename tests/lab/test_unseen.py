@@ -49,7 +49,7 @@ def tree(params: Params, tmp_path: Path) -> Tree:
     tree = Tree(tmp_path, tmp_path)
     labels = np.repeat(np.arange(CLASSES), PICTURES)
     groups = np.arange(len(labels))
-    groups[1] = groups[PICTURES + 1]  # one near-copy across classes 0 and 1
+    groups[1] = groups[PICTURES + 1]  # one near-duplicate across classes 0 and 1
     split = np.array(["query", "train", "train", "train", "validation"] * (len(labels) // 5))
     names = [f"class_{label}" for label in labels]
     table = pd.DataFrame(
@@ -74,7 +74,9 @@ def tree(params: Params, tmp_path: Path) -> Tree:
     return tree
 
 
-def test_what_is_known_is_of_no_class_held_out_and_no_near_copy_of_one(params: Params, tree: Tree) -> None:
+def test_what_is_known_is_of_no_held_out_class_and_no_near_duplicate_of_one(
+    params: Params, tree: Tree
+) -> None:
     catalog = Catalog.read(tree)
     across = 0
     for draw in range(40):

@@ -49,7 +49,7 @@ def asked_exactly(
 
 @pytest.fixture(params=range(4))
 def pictures(request: pytest.FixtureRequest) -> tuple[NDArray[np.float32], list[str], list[int]]:
-    """Vectors around the centres of their labels, some without a label, some near-copies across labels."""
+    """Vectors around the centres of labels, some without a label, some near-duplicates across labels."""
     rng = np.random.default_rng(request.param)
     labels = [["cats", "dogs", "owls", "one", ""][kind] for kind in [*rng.choice([0, 0, 1, 2, 4], 600), 3]]
     centres = {label: rng.normal(size=8) for label in sorted(set(labels))}
@@ -123,7 +123,7 @@ def test_progress_counts_the_queries() -> None:
     assert told == sorted(told)
 
 
-def test_many_near_copies_do_not_crowd_out_what_counts() -> None:
+def test_many_near_duplicates_do_not_crowd_out_what_counts() -> None:
     vectors = np.array([[0.001 * n] for n in range(30)] + [[1.0], [2.0]], np.float32)
     labels, groups = np.zeros(32, np.int64), np.array([*[0] * 30, 1, 2])
     judged = asked_exactly(vectors, Question.leave_one_out(labels, groups))

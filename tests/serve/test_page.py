@@ -394,7 +394,7 @@ def test_filters_and_switches_change_what_is_found(open_page: Open, row: Row, li
         page.get_by_label("Not further than").fill("2")
     assert "max" not in page.url
     with answered(page, "collapse=true"):
-        page.get_by_label("Show near-copies as one").check()
+        page.get_by_label("Show near-duplicates as one").check()
     assert live.engine.search(start, 1)
 
 

@@ -45,8 +45,8 @@ def evaluate(
     """Tell how good a search is at your own labels.
 
     Each picture's label is the name of the folder that it lies in. Every picture is asked against all others,
-    and a hit is right where its label is the query's. Near-copies of the query do not count, neither for nor
-    against. A folder is made into a store that is thrown away afterwards.
+    and a hit is right where its label is the query's. Near-duplicates of the query do not count, neither for
+    nor against. A folder is made into a store that is thrown away afterwards.
 
     micro is the mean over queries, macro the mean over labels; in brackets their 95 % intervals by bootstrap
     over queries.
@@ -126,7 +126,7 @@ def _judged(engine: "SearchEngine", progress: "Progress | None") -> dict[str, An
         "labels": len(np.unique(labels[question.queries])),
         "queries": len(question.queries),
         "not_asked": {"no_label": len(catalogue) - labelled, "alone": labelled - len(question.queries)},
-        "near_copies": {
+        "near_duplicates": {
             "looked_for": told.local_features,
             "groups": len(found),
             "pictures": sum(len(group.pictures) for group in found),
@@ -140,16 +140,16 @@ def _answered(progress: "Progress", index: str, queries: int, done: int) -> None
 
 
 def _tell(judged: dict[str, Any]) -> None:
-    queries, copies, left_out = judged["queries"], judged["near_copies"], judged["not_asked"]
+    queries, copies, left_out = judged["queries"], judged["near_duplicates"], judged["not_asked"]
     asked = f"{count(queries, 'query', 'queries')} of {count(judged['labels'], 'label')}"
     write(f"{asked}, encoder {judged['encoder']}.")
     if copies["looked_for"]:
         write(
-            f"Near-copies: {count(copies['groups'], 'group')} of {count(copies['pictures'], 'picture')}, "
+            f"Near-duplicates: {count(copies['groups'], 'group')} of {count(copies['pictures'], 'picture')}, "
             "which do not count for each other."
         )
     else:
-        write("Near-copies were not looked for: the store was built with --no-same-picture.")
+        write("Near-duplicates were not looked for: the store was built with --no-same-picture.")
     for reason, words in (
         ("no_label", "at the top of the folder"),
         ("alone", "without another of the label"),

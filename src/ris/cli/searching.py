@@ -100,7 +100,7 @@ def search(
         typer.Option(min=0, max=2, help="Of a hit; 0 is identical.", show_default=False),
     ] = None,
     collapse: Annotated[
-        bool, typer.Option("--collapse", help="Show near-copies among the hits as one.")
+        bool, typer.Option("--collapse", help="Show near-duplicates among the hits as one.")
     ] = False,
     no_verify: Annotated[
         bool, typer.Option("--no-verify", help="Do not look which hits are the very same picture: faster.")
@@ -464,7 +464,7 @@ def _write_hits(hits: "Sequence[Hit]") -> None:
         for place, hit in enumerate(hits, 1)
     ]
     if any(hit.copies for hit in hits):
-        heads.append("near-copies")
+        heads.append("near-duplicates")
         for row, hit in zip(rows, hits, strict=True):
             row.append(", ".join(copy.path for copy in hit.copies))
     write_table(heads, rows, numeric=(0, 1, 3))
@@ -486,7 +486,7 @@ def _shown(
         if hit.difference is not None and hit.here:
             notes.append(_differing(hit.difference))
         if hit.copies:
-            notes.append(f"and {count(len(hit.copies), 'near-copy', 'near-copies')}")
+            notes.append(f"and {count(len(hit.copies), 'near-duplicate', 'near-duplicates')}")
         boxes = hit.difference.boxes if hit.difference is not None and hit.here else ()
         picture = small(hit.picture, engine, hit.outline, boxes)
         shown.append(Shown(picture, hit.path, tuple(notes), hit.here))

@@ -13,7 +13,7 @@ Int = npt.NDArray[np.int64]
 def group_ids(pairs: Int, count: int) -> npt.NDArray[np.int32]:
     """Join pairs (P, 2) into groups: one id a picture, (count,) int32, numbered by first appearance.
 
-    A picture without a near-copy is a group of its own.
+    A picture without a near-duplicate is a group of its own.
     """
     graph = sparse.coo_matrix((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), (count, count))
     return renumbered(connected_components(graph, directed=False)[1])

@@ -18,7 +18,7 @@ Positions: TypeAlias = npt.NDArray[np.intp]
 RATIO = 0.8
 """Of the nearest to the second nearest descriptor's distance (Lowe 2004, section 7.1)."""
 AT_ONCE = 10
-"""Candidates looked at before it is asked whether that is enough: near-copies stand near each other."""
+"""Candidates looked at before it is asked whether that is enough: near-duplicates stand near each other."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -60,7 +60,7 @@ class Data(Section):
 
 
 class NearDuplicates(Section):
-    """How near-copies are found: candidates by visual words, proof by geometry."""
+    """How near-duplicates are found: candidates by visual words, proof by geometry."""
 
     enabled: bool
     side: Side
@@ -74,7 +74,7 @@ class NearDuplicates(Section):
     min_inliers: Annotated[int, Field(ge=4)]
     """Matches that must agree on one transformation before a pair's pixels are compared."""
     min_similarity: Share
-    """Structural similarity of the overlap, from -1 to 1, from which a pair counts as a near-copy."""
+    """Structural similarity of the overlap, from -1 to 1, from which a pair counts as a near-duplicate."""
     min_evidence: float
     """Evidence, see `ris.copies.agreement`, from which it does so too."""
 
@@ -84,7 +84,7 @@ class Clean(Section):
 
     max_pixels: Positive
     min_class_size: Annotated[int, Field(ge=3)]
-    """Classes with fewer different pictures (near-copies count once) are dropped, each with its reason."""
+    """Classes with fewer different pictures (near-duplicates count once) are dropped, with the reason."""
     near_duplicates: NearDuplicates
     query_share: Share
     validation_share: Share

@@ -53,7 +53,7 @@ def blocks(reports: Path) -> dict[str, str]:
         "unseen_class": unseen_class(metrics.get("unseen_class", {})),
         "same_picture": same_picture(metrics.get("same_picture", {}), latency.get("same_picture", {})),
         "run": run(timings),
-        "near_copies": near_copies(timings["clean"]),
+        "near_duplicates": near_duplicates(timings["clean"]),
         "overlap": overlap(load(reports.parent / "params.yaml")),
         "ablations": ablations(reports / "ablations.csv"),
         "tuning": tuning(reports / "tuning"),
@@ -241,7 +241,7 @@ def run(timings: Mapping[str, Any]) -> str:
     )
 
 
-def near_copies(counts: Mapping[str, Any]) -> str:
+def near_duplicates(counts: Mapping[str, Any]) -> str:
     """What clean found."""
     return (
         f"In the committed run it finds {counts['groups']} groups of {counts['grouped']:,} pictures, "
@@ -354,7 +354,7 @@ def store(file: Path) -> str:
     return _table(
         ["index", *(f"{metric} micro / macro" for metric in METRICS)],
         [[index_name(name), *_cells(found)] for name, found in judged["indexes"].items()],
-        f"{judged['queries']:,} queries: each picture against all others but near-copies of it; in "
+        f"{judged['queries']:,} queries: each picture against all others but near-duplicates of it; in "
         "brackets the 95 % interval of the macro average, by bootstrap over queries, stratified by class.",
     )
 

@@ -17,7 +17,7 @@ from ris.lab.inputs import Catalog, Integers
 
 @dataclass(frozen=True)
 class Questions:
-    """The pictures that are asked for after each edit, none with a near-copy that `clean` found."""
+    """The pictures that are asked for after each edit, none with a near-duplicate that `clean` found."""
 
     params: Params
     catalog: Catalog
@@ -45,7 +45,7 @@ class Questions:
         return np.resize(single, (len(self.names) + 1, count))
 
     def _single(self, rows: Integers) -> Integers:
-        """Those of the rows without a near-copy, in random order."""
+        """Those of the rows without a near-duplicate, in random order."""
         groups = self.catalog.table["group"].to_numpy()
         single = rows[np.bincount(groups)[groups[rows]] == 1]
         return np.random.default_rng([self.params.seed, int(rows[0])]).permutation(single)
@@ -83,8 +83,8 @@ class Questions:
     def edited(self, name: str, row: int) -> tuple[Image.Image, Matrix]:
         """Edit a picture: what is asked for, and the matrix from the original's pixels to its own.
 
-        What it is laid on or beside are pictures outside the gallery, without a near-copy and not asked for
-        themselves, where there are such.
+        What it is laid on or beside are pictures outside the gallery, without a near-duplicate and not asked
+        for themselves, where there are such.
         """
         if name == UNEDITED:
             return self.read(row), edits.unmoved()

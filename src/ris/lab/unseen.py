@@ -23,7 +23,7 @@ class HeldOut:
     inside: Integers
     """Every picture of these classes."""
     hidden: Integers
-    """The same, and every near-copy of one that stands in another class."""
+    """The same, and every near-duplicate of one that stands in another class."""
 
     def asked(self, rows: Integers) -> Integers:
         """Those of the rows that show these classes."""
@@ -62,7 +62,7 @@ def write_rows(path: Path, rows: Integers, catalog: Catalog) -> None:
 
 
 def check_unseen(tree: Tree, catalog: Catalog, encoder: str, held: HeldOut) -> None:
-    """Check that neither an encoder's training nor its PCA saw a class held out, or a near-copy of one.
+    """Check that neither an encoder's training nor its PCA saw a class held out, or a near-duplicate of one.
 
     Raises:
         RisError: they did, or learnt from another catalog.

@@ -116,7 +116,7 @@ class SearchOptions(Where, Part, Marks):
     offset: int = Field(0, ge=0, lt=MAX_K, description="Pass over so many of the nearest.")
     index: IndexName = Field("auto", description=f"What to search by; `auto` lets the store choose. {NOTES}.")
     max_distance: float | None = Field(None, ge=0, le=2, description="Of a hit.")
-    collapse: bool = Field(False, description="Fold near-copies among the hits into the nearest of them.")
+    collapse: bool = Field(False, description="Fold near-duplicates among the hits into the nearest of them.")
     verify: bool = Field(True, description="Have geometry tell which hits are the very same picture.")
 
 
@@ -200,7 +200,7 @@ class HitOut(BaseModel):
         description="The query's corners, clockwise from its top left, in this picture's pixels."
     )
     difference: DifferenceOut | None
-    copies: list[PictureOut] = Field(description="Near-copies that were folded into it.")
+    copies: list[PictureOut] = Field(description="Near-duplicates that were folded into it.")
 
     @classmethod
     def of(cls, hit: Hit) -> Self:
@@ -232,7 +232,7 @@ class TextSearch(Where, Marks):
     offset: int = Field(0, ge=0, lt=MAX_K, description="Pass over so many of the nearest.")
     index: IndexName = Field("auto", description=f"What to search by; `auto` lets the store choose. {NOTES}.")
     max_distance: float | None = Field(None, ge=0, le=2, description="Of a hit.")
-    collapse: bool = Field(False, description="Fold near-copies among the hits into the nearest of them.")
+    collapse: bool = Field(False, description="Fold near-duplicates among the hits into the nearest of them.")
 
 
 class Worded(Similar):

@@ -68,7 +68,7 @@ def dirty_tree(clean_tree: Path) -> Path:
     exif = Image.Exif()
     exif[274] = 6
     save(texture(905), root / "cat" / "nested" / "turned.jpg", exif=exif)
-    # Two near-copies across classes: smaller, and cropped.
+    # Two near-duplicates across classes: smaller, and cropped.
     save(texture(0).resize((120, 90)), root / "cat" / "twin_small.jpg", quality=70)
     save(texture(1).crop((10, 10, 130, 110)), root / "bee" / "twin_cropped.jpg", quality=80)
     return root
@@ -113,7 +113,7 @@ def test_columns(dirty_tree: Path) -> None:
         assert digest == hashlib.sha256((dirty_tree / path).read_bytes()).hexdigest()
 
 
-def test_near_copies_across_classes_share_group_and_side(dirty_tree: Path) -> None:
+def test_near_duplicates_across_classes_share_group_and_side(dirty_tree: Path) -> None:
     catalog, _ = build_catalog(dirty_tree, params())
     group = dict(zip(catalog.path, catalog.group, strict=True))
     split = dict(zip(catalog.path, catalog.split, strict=True))
@@ -140,7 +140,7 @@ def test_workers_do_not_change_a_byte(dirty_tree: Path) -> None:
         pd.testing.assert_frame_equal(one, other)
 
 
-def test_near_copies_count_once_towards_a_class(clean_tree: Path) -> None:
+def test_near_duplicates_count_once_towards_a_class(clean_tree: Path) -> None:
     for index in range(8):
         save(texture(500).resize((160 - 4 * index, 120 - 3 * index)), clean_tree / "ape" / f"{index}.jpg")
     catalog, rejected = build_catalog(clean_tree, params())

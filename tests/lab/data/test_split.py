@@ -142,7 +142,7 @@ def test_twins_are_held_out_together_or_not_at_all(seed: int) -> None:
     assert ("class_01" in held) == ("class_03" in held)
 
 
-def test_one_stray_near_copy_ties_no_classes() -> None:
+def test_one_stray_near_duplicate_ties_no_classes() -> None:
     labels = named([20] * 10)
     groups = np.arange(len(labels))
     groups[100] = groups[140]

@@ -43,10 +43,10 @@ class _Rejected:
 
 
 def build_catalog(images: Path, params: Params) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read every file below `images`, drop what is no use, group near-copies and split the rest.
+    """Read every file below `images`, drop what is no use, group near-duplicates and split the rest.
 
     A picture's class is the first folder of its path. A class must have `clean.min_class_size` different
-    pictures: near-copies count once.
+    pictures: near-duplicates count once.
 
     Returns:
         The catalog, sorted by path: path, label, width, height (int32, upright), mode (as stored),

@@ -1,9 +1,9 @@
-"""Near-copies: pictures that show the same pixels re-encoded, resized, cropped, turned or mirrored.
+"""Near-duplicates: pictures that show the same pixels re-encoded, resized, cropped, turned or mirrored.
 
 Candidates come from a bag of visual words (Sivic and Zisserman, "Video Google", ICCV 2003) over RootSIFT
 (Arandjelovic and Zisserman, "Three things everyone should know to improve object retrieval", CVPR 2012).
 Geometry proposes one similarity transformation for each candidate pair, and the pixels decide: laid over
-each other, near-copies agree wherever they overlap. Two photographs of one object or one person share
+each other, near-duplicates agree wherever they overlap. Two photographs of one object or one person share
 many features but not their pixels. What differs in contrast or colour, or has a changed part, is proven by
 the evidence that the search for a picture goes by.
 """
@@ -80,7 +80,7 @@ def describe(image: Image.Image, settings: NearDuplicates) -> Features:
 
 
 def find_pairs(features: Sequence[Features], settings: NearDuplicates, seed: int, workers: int) -> Int:
-    """Find all pairs of near-copies, on at most `workers` threads; their number does not change the result.
+    """Find all pairs of near-duplicates, on so many threads at most; their number changes no result.
 
     Returns:
         (P, 2) int64, rows i < j in ascending order.
@@ -179,7 +179,7 @@ def _verify(
     row: int,
     partners: Iterable[int],
 ) -> list[tuple[int, int]]:
-    """Return (row, partner) for each partner of which the picture seen is proven a near-copy."""
+    """Return (row, partner) for each partner of which the picture seen is proven a near-duplicate."""
     proven = []
     for partner in partners:
         here, there = _matches(seen[row].descriptors, features[partner].descriptors)

@@ -1,4 +1,4 @@
-"""Query, train and validation: stratified by class, near-copies kept together."""
+"""Query, train and validation: stratified by class, near-duplicates kept together."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from scipy import sparse
 from ris.errors import RisError
 
 TWIN_SHARE = 0.1
-"""Share of a class's pictures with a near-copy in another class that makes the two one kind."""
+"""Share of a class's pictures with a near-duplicate in another class that makes the two one kind."""
 MIN_LEFT = 2
 """Pictures of a class that a draw leaves behind, and that validation gets where the class has enough."""
 
@@ -60,8 +60,9 @@ def hold_out(labels: Sequence[str], groups: npt.NDArray[Any], count: int, draw: 
 
     Draws take a class again only once their stratum is used up, so the first few have none in common: what
     is chosen by one of them is chosen without a look at the others. Classes that show the same photographs
-    come together: where a tenth of the smaller one's pictures have a near-copy in the other. So one class
-    fewer or more than `count` may be drawn; half of the classes where so many would leave fewer than two.
+    come together: where a tenth of the smaller one's pictures have a near-duplicate in the other. So one
+    class fewer or more than `count` may be drawn; half of the classes where so many would leave fewer than
+    two.
 
     Args:
         labels: class of each picture, (N,).

@@ -1,4 +1,4 @@
-"""clean: read every picture, drop what is none, group near-copies, split."""
+"""clean: read every picture, drop what is none, group near-duplicates, split."""
 
 from ris.artifacts import write_table
 from ris.lab import layout
@@ -9,7 +9,7 @@ from ris.lab.runner import run
 
 
 def clean(params: Params, tree: Tree) -> dict[str, int]:
-    """Write the catalog that every later array follows, and what was dropped and why; count near-copies."""
+    """Write the catalog that every later array follows, and what was dropped; count near-duplicates."""
     catalog, rejected = build_catalog(tree.read(layout.IMAGES), params)
     write_table(tree.write(layout.CATALOG), catalog)
     write_table(tree.write(layout.REJECTED), rejected)

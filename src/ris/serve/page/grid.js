@@ -87,7 +87,7 @@ export function card(hit, { href, look, query, box, marks }) {
     ),
   );
   if (hit.copies?.length)
-    item.append(h("p", { class: "copies" }, `and ${hit.copies.length} near-${hit.copies.length === 1 ? "copy" : "copies"}`));
+    item.append(h("p", { class: "copies" }, `and ${hit.copies.length} near-duplicate${hit.copies.length === 1 ? "" : "s"}`));
   return item;
 }
 

@@ -131,7 +131,7 @@ export class Panel {
       h("label", { class: "switch no-map" }, h("span", {}, "Pictures at a time"), this.k),
       h("label", { class: "switch wide only-similar" }, h("span", {}, "Not further than"), this.limit, this.distance),
       this.store.local_features &&
-        h("label", { class: "switch only-similar" }, h("span", {}, "Show near-copies as one"), this.collapse),
+        h("label", { class: "switch only-similar" }, h("span", {}, "Show near-duplicates as one"), this.collapse),
     ];
   }
 

@@ -66,7 +66,7 @@ ODD = {
 TWINS = tuple(
     (f"fish/image_{number:04d}.jpg", f"fish_closeup/image_{number:04d}.jpg") for number in range(1, 13)
 )
-"""Near-copies across classes: the second is 60 % of the first's area, resized and encoded anew."""
+"""Near-duplicates across classes: the second is 60 % of the first's area, resized and encoded anew."""
 
 _ORIENTATION = 0x0112
 _OLDEST = (1980, 1, 1, 0, 0, 0)
