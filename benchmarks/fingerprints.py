@@ -5,8 +5,8 @@ root after `dvc repro`; `pip install -e .[benchmarks]` brings the hashes.
 
 Gallery pictures without a near-duplicate are edited in the fifteen ways of `ris.copies.edits.FIFTEEN`, and
 every contestant is asked for every edited picture, all in one run and in an order drawn anew each time.
-Recall@1 is the share of them whose original comes first; where the least distance of a hash is that of t pictures
-and the original is one of them, it counts 1/t.
+Recall@1 is the share of them whose original comes first; where the least distance of a hash is that of t
+pictures and the original is one of them, it counts 1/t.
 
 The hashes are ImageHash's with their defaults, 64 bits each. Its crop-resistant hash, `segments`, walks pixel
 by pixel in Python, 145 ms a picture where the others take 0.4 to 2.3: a quarter of an hour of one core for
