@@ -13,6 +13,7 @@ from ris.lab.figures import (
     blocks,
     classifiers,
     headline,
+    in_a_store,
     learnt_from,
     near_duplicates,
     run,
@@ -210,6 +211,28 @@ def test_the_same_picture() -> None:
     assert "precision in this mix -." in same_picture({"pretrained": own}, cost)
     assert "202 ms at the median, 400 ms" in written
     assert "27.2 kB a picture; the regions add 34,705 vectors" in written
+
+
+def test_a_store_was_asked() -> None:
+    assert "Not asked" in in_a_store({})
+    written = in_a_store(
+        {
+            "mean": 0.625,
+            "mean_ci95": [0.5, 0.75],
+            "per_edit": {"jpeg10": 1.0, "crop25": 0.5, "strip12": 0.25},
+            "per_edit_n": dict.fromkeys(("jpeg10", "crop25", "strip12"), 8),
+            "strangers": {"invoices": 0.0, "line_charts": 0.125, "icons": 0.25},
+            "strangers_n": dict.fromkeys(("invoices", "line_charts", "icons"), 8),
+            "strangers_mean": 0.125,
+            "pictures": 1234,
+        }
+    )
+    assert "| cut | 0.375 | cropped to 25% 0.50, a strip of 12% 0.25 |" in written
+    assert "| the fifteen above | 0.750 |" in written
+    assert "| **all** | **0.625** (0.500 to 0.750) |" in written
+    assert "8 pictures an edit, of 1,234 in the store" in written
+    assert "0.125 on average over 3 families of 8 each" in written
+    assert "where there were any: icons 0.25, line charts 0.12." in written
 
 
 def test_the_run_and_its_near_duplicates() -> None:

@@ -4,13 +4,14 @@ What stands between `<!-- figures: NAME -->` and `<!-- /figures -->` is that blo
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from ris.artifacts import read_json, writing
+from ris.copies import edits
 from ris.errors import RisError
 from ris.indexes.registry import exact_of
 from ris.lab import layout
@@ -52,6 +53,7 @@ def blocks(reports: Path) -> dict[str, str]:
         + classifiers(metrics.get("classifiers", {})),
         "unseen_class": unseen_class(metrics.get("unseen_class", {})),
         "same_picture": same_picture(metrics.get("same_picture", {}), latency.get("same_picture", {})),
+        "in_a_store": in_a_store(metrics.get("same_picture", {}).get("store", {})),
         "run": run(timings),
         "near_duplicates": near_duplicates(timings["clean"]),
         "overlap": overlap(load(reports.parent / "params.yaml")),
@@ -192,6 +194,43 @@ def same_picture(found: Mapping[str, Any], cost: Mapping[str, Any]) -> str:
         ["candidates", "recall@1", "recall@30", "recall@100"], [*vectors, *kinds], "Means over the edits."
     )
     return "\n".join([per_edit, candidates, *map(_calibrated, _calibrations(own)), _cost(cost)])
+
+
+def in_a_store(found: Mapping[str, Any]) -> str:
+    """Where is this very picture, asked of a store that `ris build` made, see `ris.lab.store_questions`."""
+    if not found:
+        return "Not asked in this run.\n"
+    shares, strangers = found["per_edit"], found["strangers"]
+    groups = {group: [name for name in members if name in shares] for group, members in edits.GROUPS.items()}
+    rows = [
+        [group, _mean(shares, names), ", ".join(f"{edit_name(name)} {shares[name]:.2f}" for name in names)]
+        for group, names in groups.items()
+        if names
+    ]
+    fifteen = [name for name in edits.FIFTEEN if name in shares]
+    rows.append(["the fifteen above", _mean(shares, fifteen), ""])
+    rows.append(["**all**", f"**{found['mean']:.3f}** {_interval(found, 'mean')}", ""])
+    claimed = sorted((name for name in strangers if strangers[name]), key=lambda name: -strangers[name])
+    one = next(iter(found["strangers_n"].values()), 0)
+    wrong = ", ".join(f"{name.replace('_', ' ')} {strangers[name]:.2f}" for name in claimed) or "none"
+    asked = next(iter(found["per_edit_n"].values()))
+    return "\n".join(
+        [
+            _table(
+                ["edits", "found first, and said to be here", "each"],
+                rows,
+                f"{asked} pictures an edit, of {found['pictures']:,} in the store; in brackets the 95 % "
+                "interval, by bootstrap over pictures.",
+            ),
+            f"- Strangers that share a layout with pictures of the store and were said to be the same one: "
+            f"{found['strangers_mean']:.3f} on average over {len(strangers)} families of {one} each. By "
+            f"family, where there were any: {wrong}.\n",
+        ]
+    )
+
+
+def _mean(values: Mapping[str, float], names: Sequence[str]) -> str:
+    return f"{sum(values[name] for name in names) / len(names):.3f}"
 
 
 def _calibrations(own: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
