@@ -176,7 +176,9 @@ def test_what_is_not_run_says_why_and_is_listed(page: str) -> None:
     marked = [block for block in blocks(page) if block.reason]
     assert [re.split(r" +#", block.code.splitlines()[0])[0] for block in marked] == NOT_RUN.get(page, [])
     for block in blocks(page):
-        assert block.kind in (*SHELL, *PYTHON, "text", "yaml", ""), f"{page}:{block.line}: what is {block.kind}?"
+        assert block.kind in (*SHELL, *PYTHON, "text", "yaml", ""), (
+            f"{page}:{block.line}: what is {block.kind}?"
+        )
     text = (PROJECT / page).read_text(encoding="utf-8")
     assert text.count("<!-- not run: ") == len(marked), "a mark stands before no block"
 
