@@ -11,6 +11,9 @@ import numpy as np
 from ris.copies import edits
 from ris.engine import SearchEngine, is_store
 from ris.errors import RisError
+from ris.metrics.intervals import macro
+from ris.metrics.judge import codes
+from ris.metrics.retrieval import precision_at_k
 from ris.store import reencode as stores
 from ris.store.commits import locked
 from ris.store.storage import place_of
@@ -97,15 +100,15 @@ def compare(now: SearchEngine, new: SearchEngine, progress: Progress | None = No
         len({one.path for one in some} & {one.path for one in others}) / max(1, len(some))
         for some, others in zip(answers["now"], answers["new"], strict=True)
     ]
-    counts, asked = now.labels(), [one for one in sample if one.label]
-    judged = {one.label for one in asked if counts.get(one.label, 0) > 1}
+    counts = now.labels()
+    judged = {one.label for one in sample if _has_another(one, counts)}
     found = _found(now, new, sample[:EDITED], progress)
     return Comparison(
         {which: engine.info().encoder for which, engine in _both(now, new)},
         len(sample),
         round(float(np.mean(overlaps)), 4) if overlaps else 1.0,
         len(judged),
-        {which: _precision(sample, hits, counts, judged) for which, hits in answers.items()}
+        {which: _precision(sample, hits, counts) for which, hits in answers.items()}
         if len(judged) > 1
         else None,
         len(EDITS) * len(sample[:EDITED]),
@@ -151,16 +154,18 @@ def _both(now: SearchEngine, new: SearchEngine) -> Sequence[tuple[Which, SearchE
     return ("now", now), ("new", new)
 
 
-def _precision(
-    sample: Sequence[Picture], hits: Sequence[Sequence[Picture]], counts: dict[str, int], judged: set[str]
-) -> float:
+def _precision(sample: Sequence[Picture], hits: Sequence[Sequence[Picture]], counts: dict[str, int]) -> float:
     """Return the mean over labels of precision@10."""
-    by_label: dict[str, list[float]] = {label: [] for label in judged}
-    for one, some in zip(sample, hits, strict=True):
-        if one.label in judged:
-            depth = min(K, counts[one.label] - 1)
-            by_label[one.label].append(np.mean([hit.label == one.label for hit in some[:depth]]).item())
-    return round(float(np.mean([np.mean(values) for values in by_label.values()])), 4)
+    asked = [pair for pair in zip(sample, hits, strict=True) if _has_another(pair[0], counts)]
+    relevant = np.zeros((len(asked), K), np.bool_)
+    for line, (one, some) in enumerate(asked):
+        relevant[line, : len(some)] = [hit.label == one.label for hit in some]
+    others = np.array([counts[one.label] - 1 for one, _ in asked])
+    return macro(precision_at_k(relevant, others, K), codes([one.label for one, _ in asked]))
+
+
+def _has_another(picture: Picture, counts: dict[str, int]) -> bool:
+    return bool(picture.label) and counts.get(picture.label, 0) > 1
 
 
 def _found(

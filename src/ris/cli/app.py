@@ -22,7 +22,7 @@ from ris.cli.serving import mcp, serve
 from ris.cli.text import plain
 
 PANELS: dict[str, Sequence[Callable[..., None]]] = {
-    "Make and change a store": (*(build, add, remove, sync, refit, calibrate, reencode, relocate, restore),),
+    "Make and change a store": (build, add, remove, sync, refit, calibrate, reencode, relocate, restore),
     "Ask a store": (search, find, duplicates, serve, mcp),
     "Look at a store": (info, verify, evaluate, audit, export),
     "Choose a network": (encoders,),

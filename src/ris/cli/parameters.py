@@ -47,6 +47,22 @@ def _sheet(path: Path | None) -> Path | None:
 
 # No `Path`, in which an address would lose one of its slashes.
 Store = Annotated[str, typer.Argument(help="The store: its folder or address.", show_default=False)]
+Like = Annotated[
+    list[str],
+    typer.Option(
+        metavar="PICTURE",
+        help="A picture that is right, a file or row:NUMBER: search nearer to it; may be repeated.",
+        show_default=False,
+    ),
+]
+Unlike = Annotated[
+    list[str],
+    typer.Option(
+        metavar="PICTURE",
+        help="A picture that is wrong: search further from it; may be repeated.",
+        show_default=False,
+    ),
+]
 Queries = Annotated[
     list[str],
     typer.Argument(

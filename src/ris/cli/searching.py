@@ -20,6 +20,7 @@ from ris.cli.parameters import (
     Index,
     Json,
     Labels,
+    Like,
     MaxBytes,
     MinBytes,
     MinSide,
@@ -27,6 +28,7 @@ from ris.cli.parameters import (
     Part,
     Queries,
     Store,
+    Unlike,
     Urls,
     chosen,
 )
@@ -77,22 +79,8 @@ def search(
             show_default=False,
         ),
     ] = None,
-    like: Annotated[
-        list[str],
-        typer.Option(
-            metavar="PICTURE",
-            help="A picture that is right, a file or row:NUMBER: search nearer to it; may be repeated.",
-            show_default=False,
-        ),
-    ] = [],  # noqa: B006
-    unlike: Annotated[
-        list[str],
-        typer.Option(
-            metavar="PICTURE",
-            help="A picture that is wrong: search further from it; may be repeated.",
-            show_default=False,
-        ),
-    ] = [],  # noqa: B006
+    like: Like = [],  # noqa: B006
+    unlike: Unlike = [],  # noqa: B006
     k: Hits = 10,
     index: Index = "auto",
     max_distance: Annotated[
@@ -147,16 +135,10 @@ def search(
     with SearchEngine.open(store, urls=urls) as engine:
         filter = chosen(label, folder, min_side, min_bytes, max_bytes, after, before, where)
         engine.count(filter)  # what is wrong with the filter is told once, before the first answer
+        marks = _Marks(like=_marked(like, engine), unlike=_marked(unlike, engine))
         if text is not None:
             found = engine.search_text(
-                text,
-                k,
-                like=_marked(like, engine),
-                unlike=_marked(unlike, engine),
-                index=index,
-                max_distance=max_distance,
-                where=filter,
-                collapse=collapse,
+                text, k, index=index, max_distance=max_distance, where=filter, collapse=collapse, **marks
             )
             _tell_words(text, found, _Report(engine, None, output, json))
             return
@@ -170,10 +152,9 @@ def search(
         )
         report = _Report(engine, box, output, json)
         if not pictures:
-            hits = engine.search(_marked(like, engine), unlike=_marked(unlike, engine), **options)
+            hits = engine.search(marks["like"], unlike=marks["unlike"], **options)
             entry = {"like": like, "hits": [_entry(hit) for hit in hits]}
             report.answer(f"{' and '.join(like)}: {count(len(hits), 'similar picture')}", None, hits, entry)
-        marks = _Marks(like=_marked(like, engine), unlike=_marked(unlike, engine))
         for names in (pictures[start : start + _TOGETHER] for start in range(0, len(pictures), _TOGETHER)):
             queries = [_query(name, engine, box) for name in names]
             answers = iter(

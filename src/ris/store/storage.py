@@ -395,4 +395,4 @@ def _as_os_errors() -> Iterator[None]:
         raise PermissionError(errno.EACCES, "the object store does not let this user") from error
     except exceptions.BaseError as error:
         reason = " ".join(str(error).split())[:150].rstrip(" .")
-        raise OSError(errno.EIO, f"the object store does not answer: {reason[:150].rstrip(' .')}") from error
+        raise OSError(errno.EIO, f"the object store does not answer: {reason}") from error
