@@ -1,6 +1,7 @@
 """Copies are the same picture, covered ones a changed version; what shares a layout is no more than that."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -96,6 +97,15 @@ def test_members_of_a_family_are_never_the_same_nor_a_changed_version(family: st
         assert related(query.resize((query.width * 3 // 4, query.height * 3 // 4)), query).relation is (
             Relation.SAME_PICTURE
         )
+
+
+@pytest.mark.parametrize("family", ["captions_on_one_photograph", "icons"])
+def test_other_words_on_one_picture_are_a_difference_though_they_lie_in_pieces(
+    family: str, texture: Draw
+) -> None:
+    members = draw(family, 6, [texture(10 + number, 520, 400) for number in range(7)], seed=5)
+    for query, candidate in pairwise(members):
+        assert related(query, candidate).relation is not Relation.SAME_PICTURE
 
 
 def test_the_margins_of_two_sheets_do_not_count_where_only_one_has_texture_there(texture: Draw) -> None:

@@ -76,7 +76,7 @@ def relate(query: LocalFeatures, candidate: LocalFeatures, proof: Verified, thre
     cells = compare_cells(query.grey, candidate.grey, between)
     if cells is None or np.count_nonzero(cells.counted) < LEAST:
         return UNRELATED
-    differing = differing_cells(cells)
+    doubtful, differing = differing_cells(cells)
     agreeing = cells.counted & ~differing
     share = float(np.count_nonzero(agreeing) / np.count_nonzero(cells.counted))
     if share == 0:
@@ -86,7 +86,7 @@ def relate(query: LocalFeatures, candidate: LocalFeatures, proof: Verified, thre
         return Related(Relation.NOT_PROVEN, None, found)
     continuous = _continuous(cells, agreeing)
     least = SMALL * np.count_nonzero(cells.counted) if continuous else 0.0
-    labels, blocks = _blocks(differing, max(BLOCK, least))
+    labels, blocks = _blocks(doubtful, differing, max(BLOCK, least))
     if not blocks and 1 - share <= SCATTERED:
         return Related(Relation.SAME_PICTURE, None, found, continuous)
     relation = Relation.CHANGED_VERSION if continuous else Relation.SAME_TEMPLATE
@@ -99,20 +99,25 @@ def relate(query: LocalFeatures, candidate: LocalFeatures, proof: Verified, thre
     return Related(relation, difference, found, continuous)
 
 
-def differing_cells(cells: Cells) -> Mask:
+def differing_cells(cells: Cells) -> tuple[Mask, Mask]:
     """Tell which cells (down, across) differ by more than encoding explains, which takes from all evenly.
 
-    What is drawn has textures of its own for what is its template and what is its content, and where all of
-    the latter differs, that is no more than usual. So there the noise is taken from the texture that agrees
-    best: noise of a variance s in cells of a variance v leaves a correlation of v / (v + s).
+    What was changed may be of a texture of its own, the letters of a caption, the lines of a chart; where all
+    of it differs, that is no more than usual there. So the noise is taken from the texture that agrees best:
+    noise of a variance s in cells of a variance v leaves a correlation of v / (v + s).
+
+    Returns:
+        which may differ, and which of them do.
     """
     disagreement = 1 - cells.agreement
     usual, by_noise = _usual(disagreement, cells)
     above_usual, above_noise = (np.maximum(CEILING, one + ABOVE_USUAL) for one in (usual, by_noise))
-    result: Mask = cells.counted & (disagreement > np.minimum(FLOOR + TIMES * usual, above_usual))
-    if _continuous(cells, cells.counted & ~result):
-        return result & (cells.agreement < CONTRARY)
-    return result | (cells.counted & (disagreement > above_noise))
+    differing: Mask = cells.counted & (disagreement > np.minimum(FLOOR + TIMES * usual, above_usual))
+    if _continuous(cells, cells.counted & ~differing):
+        doubtful: Mask = cells.counted & (disagreement > np.minimum(FLOOR + TIMES * by_noise, above_noise))
+        return doubtful, doubtful & (cells.agreement < CONTRARY)
+    differing |= cells.counted & (disagreement > above_noise)
+    return differing, differing
 
 
 def _continuous(cells: Cells, where: Mask) -> bool:
@@ -136,9 +141,13 @@ def _usual(
     return np.interp(texture, middles, usual), noise / np.maximum(cells.texture + noise, LOST)
 
 
-def _blocks(differing: Mask, least: float) -> tuple[npt.NDArray[np.int64], list[int]]:
-    """Label cells that lie beside each other, and return the labels of coherent blocks, the largest first."""
-    labels = np.asarray(ndimage.label(differing, BESIDE)[0], np.int64)
+def _blocks(doubtful: Mask, differing: Mask, least: float) -> tuple[npt.NDArray[np.int64], list[int]]:
+    """Label cells that differ by the block that they are of; return the coherent blocks, the largest first.
+
+    In one, at least so many cells differ. Between them, cells need only be doubtful: hysteresis, as along an
+    edge of Canny, "A computational approach to edge detection", TPAMI 1986.
+    """
+    labels = np.where(differing, ndimage.label(doubtful, BESIDE)[0], 0).astype(np.int64)
     sizes = np.bincount(labels.ravel())[1:]
     order = np.argsort(-sizes, kind="stable")
     return labels, [int(place) + 1 for place in order if sizes[place] >= least]

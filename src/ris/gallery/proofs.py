@@ -70,16 +70,17 @@ class Prover:
     def _by_further_looks(self, contents: Sequence[int], known: Proofs) -> Proofs:
         """Look in contents for the picture's negative, then look at it otherwise; return where it is, if so.
 
-        Without what is fine, one form or chart is like the other: a soft look finds photographs alone, and
-        none that was proven to share no more than a template.
+        Not where it was proven to share no more than a template: fewer points fit less exactly, and what is
+        in doubt tells less. Without what is fine, one form or chart is like the other: a soft look finds
+        photographs alone.
         """
-        inverted = Prover(self._gallery, negative(self._whole)).proofs(contents)
+        templates = {content for content, (_, one) in known.items() if one.relation is Relation.SAME_TEMPLATE}
+        asked = [content for content in contents if content not in templates]
+        inverted = Prover(self._gallery, negative(self._whole)).proofs(asked)
         found = {content: one for content, one in inverted.items() if _is_here(one[1])}
         if found:
             return found
-        templates = {content for content, (_, one) in known.items() if one.relation is Relation.SAME_TEMPLATE}
         for look in further_looks(self._whole, self._described.side):
-            asked = [one for one in contents if one not in templates] if look.soft else contents
             for content, one in Prover(self._gallery, look.features).proofs(asked).items():
                 if one[1].relation is Relation.SAME_PICTURE and (one[1].photographic or not look.soft):
                     found[content] = one
