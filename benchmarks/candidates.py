@@ -14,10 +14,8 @@ import zlib
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
-import cv2
 import numpy as np
 from PIL import Image
 from scale_vectors import archived
@@ -25,9 +23,9 @@ from threadpoolctl import threadpool_limits
 
 from ris.artifacts import read_array, write_array, write_json
 from ris.copies.edits import STRENGTHS, apply, generator
-from ris.copies.local_features import thumbnail
-from ris.copies.perceptual_hash import fingerprint
+from ris.copies.local_features import LocalFeatures, decode, describe, encode
 from ris.copies.views import VIEWS, gallery_regions, query_views
+from ris.copies.words import InvertedIndex, words_of
 from ris.encoders.named import choose, restore
 from ris.encoders.transforms import for_embedding
 from ris.gallery.arrays import ArrayGallery, Parts, catalogue_of
@@ -47,6 +45,7 @@ KS = (10, 30, 100)
 BATCH = 32
 PIXELS = 50_000_000
 SEED = 0
+SETTINGS = Settings(same_picture=True, exact_up_to=0)
 
 
 def embedded(images: Iterator[Image.Image], file: Path) -> Vectors:
@@ -63,17 +62,20 @@ def embedded(images: Iterator[Image.Image], file: Path) -> Vectors:
     return read_array(file)
 
 
-def hashed(image: Image.Image) -> int:
-    """Return the perceptual hash of a picture."""
-    return fingerprint(thumbnail(np.asarray(cv2.cvtColor(np.asarray(image), cv2.COLOR_RGB2GRAY), np.uint8)))
+def described(image: Image.Image, most: int) -> LocalFeatures:
+    """Return the strongest local features of a picture, as a store keeps them."""
+    return decode(encode(describe(image, most, SETTINGS.side)))
 
 
-def galleries(vectors: Vectors, regions: Vectors, hashes: Any) -> dict[str, ArrayGallery]:
-    """Return the three ways to look, over vectors (m, D), regions (5 m, D) and hashes (m,)."""
+def galleries(vectors: Vectors, regions: Vectors, features: list[LocalFeatures]) -> dict[str, ArrayGallery]:
+    """Return the three ways to look, over vectors (m, D), regions (5 m, D) and local features (m)."""
+    hashes = np.array([one.fingerprint for one in features], np.uint64)
+    words = words_of([one.descriptors for one in features])
+    inverted = InvertedIndex(np.concatenate(words), np.array([len(one) for one in words]))
     count = len(vectors)
     names = [str(number) for number in range(count)]
     catalogue = catalogue_of(names, names, np.arange(count))
-    settings = Settings(same_picture=True, exact_up_to=0)
+    settings = SETTINGS
     found = {}
     for name, some in {"exact": None, "exact, with regions": regions, "partitions": None}.items():
         embedded = Embedded(vectors, regions=some)
@@ -92,7 +94,7 @@ def galleries(vectors: Vectors, regions: Vectors, hashes: Any) -> dict[str, Arra
             projected=Space(ExactIndex(projected.vectors), spaces.pca),
             approximate={PARTITIONED: index.with_probes(probes)},
             hashes=hashes,
-            candidates=None if name == "partitions" else Candidates(whole, of_regions, hashes),
+            candidates=None if name == "partitions" else Candidates(whole, of_regions, hashes, inverted),
         )
         found[name] = ArrayGallery(catalogue, settings, parts)
     return found
@@ -133,7 +135,7 @@ def main() -> None:
 
     vectors = embedded(images(), scratch / "whole.npy")
     regions = embedded((one for image in images() for one in gallery_regions(image)), scratch / "regions.npy")
-    hashes = np.array([hashed(image) for image in images()], np.uint64)
+    features = [described(image, SETTINGS.gallery_features) for image in images()]
     questions = list(asked(files, options.queries))
     views = embedded(
         (view for _, _, image in questions for view in query_views(image)), scratch / "views.npy"
@@ -141,7 +143,7 @@ def main() -> None:
     views = views.reshape(len(questions), VIEWS, -1)
     result: dict[str, Any] = {"pictures": len(files), "queries": len(questions)}
     with threadpool_limits(1):
-        for name, gallery in galleries(vectors, regions, hashes).items():
+        for name, gallery in galleries(vectors, regions, features).items():
             result[name] = recalls(gallery, questions, views)
             print(f"{name:<22}" + "".join(f"  @{k} {result[name][f'recall@{k}']:.4f}" for k in KS))
     for edit in STRENGTHS:
@@ -157,7 +159,7 @@ def recalls(
     """Return the share of questions whose original is among the first candidates, in all and by edit."""
     places: dict[str, list[int]] = {}
     for (name, place, image), seen in zip(questions, views, strict=True):
-        features = cast(Any, SimpleNamespace(fingerprint=hashed(image)))
+        features = describe(image, SETTINGS.query_features, SETTINGS.side)
         _, positions = _candidates(gallery, seen, Prepared(seen[0], features), max(KS), None)
         at = np.flatnonzero(positions == place)
         places.setdefault(name, []).append(int(at[0]) if len(at) else max(KS))

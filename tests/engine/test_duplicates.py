@@ -65,7 +65,7 @@ def proven(links: Links, related: Related = COPY) -> Callable[[int, Sequence[int
     def verify(position: int, others: Sequence[int]) -> Proofs:
         found = [(other, links.get((position, other), links.get((other, position), 0))) for other in others]
         return [
-            (Verified(other, points, 1.0, points / 10, False, nothing, nothing), related)
+            (Verified(other, points, 1.0, points / 10, False, nothing, nothing, nothing), related)
             for other, points in found
             if points
         ]

@@ -12,6 +12,7 @@ from ris.config import Network
 from ris.copies.local_features import LocalFeatures, decode, describe, encode
 from ris.copies.threshold import Threshold
 from ris.copies.views import gallery_regions, pooled, query_views
+from ris.copies.words import InvertedIndex, words_of
 from ris.encoders.transforms import Pixels, for_embedding
 from ris.gallery.arrays import ArrayGallery, Parts, catalogue_of
 from ris.gallery.search import Prepared, same
@@ -67,6 +68,9 @@ class Finder:
         views = self.vectors(query_views(image))
         return views, Prepared(views[0], describe(image, SETTINGS.query_features, SETTINGS.side))
 
+    def asked(self, image: Image.Image) -> tuple[npt.NDArray[np.float32], LocalFeatures]:
+        return self.vectors([image]), describe(image, SETTINGS.query_features, SETTINGS.side)
+
     def find(self, image: Image.Image, k: int = 4) -> Finding:
         return same(self.gallery, *self.prepared(image), k, None)
 
@@ -80,10 +84,12 @@ def finder_over(pictures: list[Image.Image], network: Network, candidates: int =
     regions = finder.vectors([region for picture in gallery for region in gallery_regions(picture)])
     projection = as_it_is(whole.shape[1])
     hashes = np.array([one.fingerprint for one in kept], np.uint64)
+    words = words_of([one.descriptors for one in kept])
     searched = Candidates(
         Whitened(whole, np.ones(len(whole), np.float32), projection),
         Whitened(regions, np.ones(len(regions), np.float32), projection),
         hashes,
+        InvertedIndex(np.concatenate(words), np.array([len(one) for one in words])),
     )
     names = [f"{row}.png" for row in ROWS]
     finder.gallery = ArrayGallery(
@@ -105,7 +111,7 @@ def test_a_region_stands_for_its_picture(finder: Finder, texture: Draw) -> None:
     assert candidates is not None
     for position, row in enumerate(ROWS):
         for region in gallery_regions(texture(int(row))):
-            distances, positions = candidates.rankings(finder.vectors([region]), 0, 3)["regions"]
+            distances, positions = candidates.rankings(*finder.asked(region), 3)["regions"]
             assert distances is not None
             assert (positions[0], distances[0] < 1e-2) == (position, True)
 
@@ -155,25 +161,34 @@ def test_candidates_are_drawn_from_every_ranking_in_turn(finder: Finder, texture
     candidates = finder.gallery.candidates
     assert candidates is not None
     assert query.features is not None
-    rankings = candidates.rankings(views, query.features.fingerprint, 4)
-    assert list(rankings) == ["views", "fingerprint", "regions", "whitened"]
+    rankings = candidates.rankings(views, query.features, 4)
+    assert list(rankings) == ["words", "views", "fingerprint", "regions", "whitened"]
     expected: list[int] = []
     for place in range(4):
         for _, positions in rankings.values():
             expected += [int(one) for one in positions[place : place + 1] if one not in expected]
     assert drawn(rankings, 4).tolist() == expected[:4]
     assert ROWS[expected[0]] == 7
-    distances, positions = candidates.search(views, query.features.fingerprint, 4)
+    distances, positions = candidates.search(views, query.features, 4)
     assert positions.tolist() == expected[:4]
     gallery = candidates.whole.vectors[positions]
     np.testing.assert_allclose(distances, np.linalg.norm(gallery - views[0], axis=1), atol=1e-3)
+
+
+def test_a_narrow_strip_is_found_by_its_words(finder: Finder, texture: Draw) -> None:
+    assert finder.gallery.candidates is not None
+    picture = texture(6)
+    strip = picture.crop((0, picture.height // 3, picture.width, picture.height // 3 + picture.height // 6))
+    for seen in (strip, strip.transpose(Image.Transpose.FLIP_LEFT_RIGHT)):
+        _, positions = finder.gallery.candidates.rankings(*finder.asked(seen), 1)["words"]
+        assert ROWS[positions].tolist() == [6]
 
 
 def test_what_is_blurred_beyond_recognition_is_found_by_its_hash(finder: Finder, texture: Draw) -> None:
     views, query = finder.prepared(texture(8).filter(ImageFilter.GaussianBlur(12)))
     assert finder.gallery.candidates is not None
     assert query.features is not None
-    _, positions = finder.gallery.candidates.rankings(views, query.features.fingerprint, 4)["fingerprint"]
+    _, positions = finder.gallery.candidates.rankings(views, query.features, 4)["fingerprint"]
     assert ROWS[positions[0]] == 8
 
 
@@ -182,9 +197,9 @@ def test_only_what_is_allowed_is_a_candidate(finder: Finder, texture: Draw) -> N
     assert finder.gallery.candidates is not None
     assert query.features is not None
     allowed = ROWS != 7
-    for _, positions in finder.gallery.candidates.rankings(
-        views, query.features.fingerprint, 9, allowed
-    ).values():
+    rankings = finder.gallery.candidates.rankings(views, query.features, 9, allowed)
+    assert set(ROWS[rankings.pop("words")[1]].tolist()) <= {3, 4, 5, 6, 8}
+    for _, positions in rankings.values():
         assert sorted(ROWS[positions].tolist()) == [3, 4, 5, 6, 8]
     assert same(finder.gallery, views, query, 4, allowed).here is False
 

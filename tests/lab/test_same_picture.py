@@ -69,7 +69,7 @@ def questions(params: Params, tree: Tree) -> Questions:
 
 
 def proof(row: int, evidence: float) -> Verified:
-    return Verified(row, 9, 0.5, evidence, False, np.eye(2, 3), np.zeros((4, 2)))
+    return Verified(row, 9, 0.5, evidence, False, np.eye(2, 3), np.zeros((4, 2)), np.zeros((9, 2)))
 
 
 def test_no_near_duplicate_is_asked_for_and_the_absent_are_not_in_the_gallery(questions: Questions) -> None:

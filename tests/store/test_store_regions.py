@@ -63,6 +63,7 @@ def assert_as_by_hand(store: Path, photos: Path) -> None:
     assert gallery.spaces is not None
     assert gallery.candidates is not None
     assert gallery.candidates.regions is not None
+    assert gallery.features is not None
     space = gallery.spaces.whitened
     averages = (whole + regions.mean(axis=1)) / 2
     for found, expected in (
@@ -73,7 +74,7 @@ def assert_as_by_hand(store: Path, photos: Path) -> None:
         brought = (expected.astype(np.float64) - space.mean) @ (space.scale[:, None] * space.components).T
         np.testing.assert_allclose(found.lengths, np.linalg.norm(brought, axis=1), rtol=5e-3)
     np.testing.assert_allclose(space.mean, averages.mean(axis=0), atol=1e-2)
-    rankings = gallery.candidates.rankings(regions[5, 2][None], 0, 1)
+    rankings = gallery.candidates.rankings(regions[5, 2][None], gallery.features[5], 1)
     assert rankings["regions"][1].tolist() == [5]
 
 

@@ -41,6 +41,8 @@ class Fitted:
     """Each place in either picture counted once."""
     matrix: Matrix
     """(3, 3) from one picture's pixels to the other's."""
+    there: Matrix
+    """(m, 2) the matches that agree, in the other picture."""
 
 
 def fit(here: Points, there: Points) -> Fitted | None:
@@ -88,7 +90,7 @@ def _counted(
     if np.count_nonzero(agreeing) < least or not plausible(matrix, here[agreeing]):
         return None
     inliers = distinct_inliers(here[agreeing], there[agreeing])
-    return Fitted(inliers, matrix) if inliers >= least else None
+    return Fitted(inliers, matrix, there[agreeing].astype(np.float64)) if inliers >= least else None
 
 
 def plausible(matrix: Matrix, points: Points) -> bool:

@@ -10,8 +10,9 @@ from scipy import ndimage
 
 from ris.copies.agreement import evidence
 from ris.copies.cells import Cells, compare_cells
+from ris.copies.fitting import MIN_INLIERS
 from ris.copies.local_features import LocalFeatures
-from ris.copies.transformations import Matrix, apply
+from ris.copies.transformations import Matrix, apply, scaling
 from ris.copies.verification import Verified, between_greys
 from ris.types import Corners, Difference, Relation
 
@@ -40,6 +41,10 @@ CONTINUOUS = 4.2
 design, the layout of a form or a chart; the tones of a photograph do not."""
 CONTRARY = 0.5
 """Agreement below which a cell of a photograph differs: its tones may suffer, a letter's edges may not."""
+ALIKE = 0.8
+"""Agreement of the cells of a part that proves by itself that one picture has it of the other."""
+PART = 16
+"""Cells of such a part, at least."""
 BESIDE = np.ones((3, 3), np.bool_)
 
 
@@ -83,20 +88,54 @@ def relate(query: LocalFeatures, candidate: LocalFeatures, proof: Verified, thre
         return UNRELATED
     found = evidence(proof.inliers, float(cells.agreement[agreeing].mean())) + math.log(share)
     if found <= threshold:
-        return Related(Relation.NOT_PROVEN, None, found)
+        return _related_in_part(cells, query, candidate, proof, threshold) or Related(
+            Relation.NOT_PROVEN, None, found
+        )
     continuous = _continuous(cells, agreeing)
     least = SMALL * np.count_nonzero(cells.counted) if continuous else 0.0
     labels, blocks = _blocks(doubtful, differing, max(BLOCK, least))
     if not blocks and 1 - share <= SCATTERED:
         return Related(Relation.SAME_PICTURE, None, found, continuous)
     relation = Relation.CHANGED_VERSION if continuous else Relation.SAME_TEMPLATE
-    places = _boxes(cells, labels, blocks)
-    difference = Difference(
-        1 - share,
-        [_mapped(place, cells.to_other, candidate) for place in places],
-        [_mapped(place, cells.to_one, query) for place in places],
-    )
+    difference = _difference(1 - share, _boxes(cells, labels, blocks), cells, query, candidate)
     return Related(relation, difference, found, continuous)
+
+
+def _related_in_part(
+    cells: Cells, query: LocalFeatures, candidate: LocalFeatures, proof: Verified, threshold: float
+) -> Related | None:
+    """Say that one has a part of the other, where the largest block of cells that agree proves it by itself.
+
+    It has the tones of a photograph: logos and letters are parts of what they are not a version of.
+    """
+    labels = np.asarray(ndimage.label(cells.counted & (cells.agreement >= ALIKE))[0], np.int64)
+    sizes = np.bincount(labels.ravel())[1:]
+    if not len(sizes) or sizes.max() < PART:
+        return None
+    part = labels == sizes.argmax() + 1
+    if not _continuous(cells, part):
+        return None
+    across, down = _in_cells(proof.points, cells, candidate).T
+    inside = ndimage.binary_dilation(part, BESIDE)[down, across]
+    inliers = min(proof.inliers, len(np.unique(proof.points[inside].round(), axis=0)))
+    if inliers < MIN_INLIERS:
+        return None
+    found = evidence(inliers, float(cells.agreement[part].mean()))
+    if found <= threshold:
+        return None
+    rest = cells.counted & ~part
+    share = float(np.count_nonzero(rest) / np.count_nonzero(cells.counted))
+    places = _boxes(cells, *_blocks(rest, rest, BLOCK))
+    difference = _difference(share, places, cells, query, candidate)
+    return Related(Relation.CHANGED_VERSION, difference, found, photographic=True)
+
+
+def _in_cells(points: Matrix, cells: Cells, candidate: LocalFeatures) -> npt.NDArray[np.intp]:
+    """Return the cell, across and down, (m, 2) in which each point (m, 2) of the candidate lies."""
+    to_grey = scaling(candidate.size, candidate.grey.shape[::-1])
+    there = (apply(np.linalg.inv(cells.to_other) @ to_grey, points) + 0.5) / cells.size
+    limit = np.array(cells.counted.shape[::-1]) - 1
+    return np.asarray(there.clip(0, limit), np.intp)
 
 
 def differing_cells(cells: Cells) -> tuple[Mask, Mask]:
@@ -167,6 +206,17 @@ def _boxes(cells: Cells, labels: npt.NDArray[np.int64], blocks: list[int]) -> li
         (across.start * width, down.start * height, across.stop * width, down.stop * height)
         for down, across in (places[block - 1] for block in blocks)
     ]
+
+
+def _difference(
+    share: float, places: list[Corners], cells: Cells, query: LocalFeatures, candidate: LocalFeatures
+) -> Difference:
+    """Say where pictures differ, by boxes in pixels of the overlap."""
+    return Difference(
+        share,
+        [_mapped(place, cells.to_other, candidate) for place in places],
+        [_mapped(place, cells.to_one, query) for place in places],
+    )
 
 
 def _mapped(box: Corners, matrix: Matrix, picture: LocalFeatures) -> Corners:

@@ -40,6 +40,8 @@ class Verified:
     outline: Matrix
     """(4, 2) the query's corners in the gallery picture: of its top left, top right, bottom right and
     bottom left pixel."""
+    points: Matrix
+    """(m, 2) the matches that agree, in the gallery picture."""
 
 
 class Described(Protocol):
@@ -100,7 +102,7 @@ def _verified(
     agreed = agreement(query.grey, candidate.grey, between_greys(query, candidate, fitted.matrix))
     corners = outline(fitted.matrix, query.size)
     match_score = evidence(fitted.inliers, agreed)
-    return Verified(row, fitted.inliers, agreed, match_score, mirrored, fitted.matrix, corners)
+    return Verified(row, fitted.inliers, agreed, match_score, mirrored, fitted.matrix, corners, fitted.there)
 
 
 def between_greys(one: LocalFeatures, other: LocalFeatures, matrix: Matrix) -> Matrix:
@@ -143,7 +145,7 @@ def _fitted(
 
     It is fitted and judged in the pixels in which both pictures were described, whatever their own size.
     """
-    none = Fitted(0, np.eye(3))
+    none = Fitted(0, np.eye(3), np.zeros((0, 2)))
     if len(matches[0]) < MIN_INLIERS:
         return none
     of_query, of_candidate = (_to_described(picture.size, side) for picture in (query, candidate))
@@ -154,7 +156,8 @@ def _fitted(
     fitted = fit(here, there)
     if fitted is None:
         return none
-    return replace(fitted, matrix=np.linalg.inv(of_candidate) @ fitted.matrix @ of_query)
+    back = np.asarray(np.linalg.inv(of_candidate), np.float64)
+    return Fitted(fitted.inliers, back @ fitted.matrix @ of_query, apply(back, fitted.there))
 
 
 def _to_described(size: tuple[int, int], side: int) -> Matrix:

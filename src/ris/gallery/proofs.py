@@ -21,6 +21,8 @@ FURTHER = 20
 """Candidates in which a query's negative and further looks at it are looked for, where it was not found."""
 PROMISING = 4.0
 """Evidence of points and thumbnails from which a candidate's file is read, to compare its pixels."""
+SEVERAL = 12
+"""Inliers from which it is read whatever its thumbnail says, which mixes what agrees with what does not."""
 RELATED = 20
 """Candidates of one query that are read and compared pixel by pixel, at most, those with most evidence."""
 VERSIONS = 3
@@ -63,8 +65,8 @@ class Prover:
     def proofs(self, contents: Sequence[int]) -> Proofs:
         """Look in all of the contents: what is proven, best first."""
         found = verify(self._features, contents, self._described)
-        close = [proof for proof in found[:RELATED] if proof.evidence > PROMISING]
-        related = {proof.row: (proof, self._related(proof)) for proof in close}
+        promising = [one for one in found if one.evidence > PROMISING or one.inliers >= SEVERAL]
+        related = {proof.row: (proof, self._related(proof)) for proof in promising[:RELATED]}
         return _ordered({proof.row: (proof, UNRELATED) for proof in found} | related)
 
     def _by_further_looks(self, contents: Sequence[int], known: Proofs) -> Proofs:

@@ -145,7 +145,7 @@ def _candidates(
     if candidates is None:
         return _by_index(gallery, views, query.features.fingerprint, wanted, allowed)
     mask = gallery.contents_mask(allowed)
-    distances, contents = candidates.search(views, query.features.fingerprint, wanted, mask)
+    distances, contents = candidates.search(views, query.features, wanted, mask)
     shown = [gallery.pictures_showing(int(one)) for one in contents]
     kept = [one if allowed is None else one[allowed[one]] for one in shown]
     return (

@@ -6,8 +6,10 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ris.copies.local_features import LocalFeatures, mirrored_descriptors
 from ris.copies.perceptual_hash import Fingerprints, nearest
 from ris.copies.views import REGIONS, in_turn, pooled
+from ris.copies.words import InvertedIndex, words_of
 from ris.gallery.settings import Settings
 from ris.indexes.index import Mask
 from ris.indexes.projection import Projection
@@ -92,29 +94,34 @@ class Candidates:
     """Five regions of each, those of a content one after the other; None where they are not kept."""
     hashes: Fingerprints
     """(m,) perceptual hashes of the contents."""
+    words: InvertedIndex
+    """Of the contents' visual words."""
 
     def rankings(
-        self, views: Vectors, perceptual_hash: int, k: int, allowed: Mask | None = None
+        self, views: Vectors, features: LocalFeatures, k: int, allowed: Mask | None = None
     ) -> dict[str, tuple[Vectors | None, Positions]]:
         """Rank the contents by each way of looking for a query.
 
         Args:
             views: (v, D) the encoder's vectors of the query's views, itself first.
-            perceptual_hash: of the query.
+            features: of the query.
             k: wanted of each.
             allowed: (m,) which contents count; None for all.
 
         Returns:
             By way, distances (j,) in the whitened space, None where they are none of vectors, and positions
-            (j,), the nearest first: `views` of the query, where it has several; `fingerprint`; `regions`
-            of the gallery, where they are kept; `whitened`, the query itself.
+            (j,), the nearest first: `words` that it shares, or that its mirror image does; `views` of the
+            query, where it has several; `fingerprint`; `regions` of the gallery, where they are kept;
+            `whitened`, the query itself.
         """
         counted = np.arange(len(self.hashes)) if allowed is None else np.flatnonzero(allowed)
         cosines = self.whole.cosines(views)[counted]
         found: dict[str, tuple[Vectors | None, Positions]] = {}
+        seen = words_of([features.descriptors, mirrored_descriptors(features.descriptors)])
+        found["words"] = None, self.words.nearest(seen, counted, k)
         if len(views) > 1:
             found["views"] = _highest(cosines.max(axis=1), counted, k)
-        found["fingerprint"] = None, nearest(perceptual_hash, self.hashes[counted], counted, k)
+        found["fingerprint"] = None, nearest(features.fingerprint, self.hashes[counted], counted, k)
         if self.regions is not None:
             of_regions = self.regions.cosines(views[:1]).reshape(-1, REGIONS).max(axis=1)
             found["regions"] = _highest(of_regions[counted], counted, k)
@@ -122,7 +129,7 @@ class Candidates:
         return found
 
     def search(
-        self, views: Vectors, perceptual_hash: int, k: int, allowed: Mask | None = None
+        self, views: Vectors, features: LocalFeatures, k: int, allowed: Mask | None = None
     ) -> tuple[Vectors, Positions]:
         """Draw candidates from all rankings in turn.
 
@@ -130,7 +137,7 @@ class Candidates:
             distances (j,) from the query itself in the whitened space, and positions (j,), the most promising
             first, j at most k.
         """
-        positions = drawn(self.rankings(views, perceptual_hash, k, allowed), k)
+        positions = drawn(self.rankings(views, features, k, allowed), k)
         lengths = self.whole.lengths[positions]
         part = Whitened(self.whole.vectors[positions], lengths, self.whole.projection)
         return _distances(part.cosines(views[:1])[:, 0]), positions

@@ -171,7 +171,8 @@ def same_picture(found: Mapping[str, Any], cost: Mapping[str, Any]) -> str:
     own = next((of_encoder for of_encoder in found.values() if "verified" in of_encoder), None)
     if own is None:
         return "Not asked in this run.\n"
-    ways = [name for name in ("whitened", "regions", "views", "fingerprint", "candidates") if name in own]
+    every = ("whitened", "regions", "words", "views", "fingerprint", "candidates")
+    ways = [name for name in every if name in own]
     widest = own["candidates"]
     deepest = max((name for name in widest if "@" in name), key=lambda name: int(name.partition("@")[2]))
     shown = [own["whitened"]["recall@1"], widest[deepest], own["verified"]["recall@1"]]

@@ -19,6 +19,7 @@ from ris.copies.threshold import Threshold
 from ris.copies.transformations import Matrix
 from ris.copies.verification import Verified, verify
 from ris.copies.views import query_views
+from ris.copies.words import InvertedIndex, words_of
 from ris.encoders.embedder import Embedder
 from ris.encoders.encoder import Encoder
 from ris.encoders.transforms import Pixels, for_embedding
@@ -132,6 +133,7 @@ def make_gallery(
     """
     whole, regions = read_copies(params, tree, catalog)
     features = CatalogFeatures.open(tree.read(layout.LOCAL_FEATURES), catalog.sha256)
+    kept = GalleryFeatures(features, catalog.gallery)
     hashes = np.asarray(features.hashes)[catalog.gallery]
 
     def whitened(vectors: Vectors) -> Whitened:
@@ -149,14 +151,21 @@ def make_gallery(
         Parts(
             whole=Space(ExactIndex(whole)),
             hashes=hashes,
-            candidates=Candidates(whitened(whole), None if regions is None else whitened(regions), hashes),
-            features=GalleryFeatures(features, catalog.gallery),
+            candidates=Candidates(
+                whitened(whole), None if regions is None else whitened(regions), hashes, _words(kept)
+            ),
+            features=kept,
             grey=grey,
         ),
     )
     if threshold is not None:
         gallery.threshold = Threshold(threshold, params.same_picture.false_positive_rate)
     return gallery
+
+
+def _words(kept: GalleryFeatures) -> InvertedIndex:
+    spelled = words_of([kept[position].descriptors for position in range(len(kept.rows))])
+    return InvertedIndex(np.concatenate(spelled), np.array([len(words) for words in spelled]))
 
 
 def made_for(params: Params, tree: Tree, catalog: Catalog) -> dict[str, Any]:
@@ -323,7 +332,7 @@ def all_ways(questions: Questions, spaces: Spaces, looked: Looked, gallery: Arra
     rows = questions.catalog.gallery
 
     def ranked(of_query: Vectors, features: LocalFeatures) -> dict[str, tuple[Vectors | None, Rows]]:
-        return candidates.rankings(of_query, features.fingerprint, wanted)
+        return candidates.rankings(of_query, features, wanted)
 
     with worker_threads(questions.params.same_picture.workers) as pool:
         jobs = pool.map(ranked, vectors, looked.features)

@@ -20,7 +20,7 @@ from ris.store import storage
 from ris.store.storage import Place
 from ris.types import BusyError, DamagedError
 
-FORMAT = 2
+FORMAT = 3
 FOLDER = "commits"
 LOCK = "write.lock"
 FORMER = "store.db"

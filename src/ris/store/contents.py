@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ris.copies.local_features import encode
+from ris.copies.local_features import decode, encode
 from ris.copies.perceptual_hash import Fingerprints
+from ris.copies.words import words_of
 from ris.encoders.named import Identity, OpenEncoder
 from ris.indexes.vectors import Vectors
 from ris.store.gallery import features_checksum
@@ -34,6 +35,7 @@ from ris.store.tables import (
 
 KNOWN = pa.schema({"sha256": pa.binary(32), "content": pa.int64(), "width": pa.int32(), "height": pa.int32()})
 """What is held in memory of each content, so that it is known again."""
+NO_DESCRIPTORS = np.zeros((0, 128), np.uint8)
 UNSORTED = 32
 """Contents that are looked for one by one, which for a few takes less than sorting all."""
 RECENT = 2**16
@@ -212,12 +214,14 @@ def contents_table(
         None if data is None else features_checksum(data, sha256)
         for data, sha256 in zip(packed, sha256s, strict=True)
     ]
+    descriptors = [NO_DESCRIPTORS if data is None else decode(data).descriptors for data in packed]
     columns = [
         pa.array(numbers, pa.int64()),
         pa.array(sha256s, pa.binary(32)),
         pa.array([width for width, _ in sizes], pa.int32()),
         pa.array([height for _, height in sizes], pa.int32()),
         pa.array(hashes, pa.uint64()),
+        pa.array([one.astype("<u2").tobytes() for one in words_of(descriptors)], pa.binary()),
         as_column(vectors),
         pa.array(vector_checksums(vectors, first_bytes(pa.array(sha256s, pa.binary(32))), identity.seal)),
         pa.array(packed, pa.large_binary()),

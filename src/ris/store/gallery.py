@@ -11,12 +11,14 @@ import lance
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ris.config import Network
 from ris.copies.local_features import LocalFeatures, decode, in_grey
 from ris.copies.perceptual_hash import Fingerprints
 from ris.copies.threshold import Threshold, packaged
 from ris.copies.views import REGIONS as REGIONS_OF_ONE
+from ris.copies.words import WORDS, InvertedIndex, Words
 from ris.encoders import cache
 from ris.errors import RisError
 from ris.gallery.catalogue import SCHEMA, Catalogue, Positions
@@ -239,7 +241,8 @@ class StoreGallery(Gallery):
             regions = Whitened(self._regions, found.region_lengths.ravel(), space)
         vectors = self._vectors if self.copies is None else self._copies
         vectors = for_copies(vectors, self._regions if self.regions else None, self.settings)
-        return Candidates(Whitened(vectors, found.lengths, space), regions, self.hashes)
+        whole = Whitened(vectors, found.lengths, space)
+        return Candidates(whole, regions, self.hashes, InvertedIndex(*self._spelled))
 
     @cached_property
     def features(self) -> "StoredFeatures | None":
@@ -290,7 +293,10 @@ class StoreGallery(Gallery):
     def _keys(self) -> pa.Table:
         """What is held in memory of each content."""
         known, self._taken.keys = self._taken.keys, None
-        columns = ["content", "hash"]
+        return self._columns(["content", "hash"], known)
+
+    def _columns(self, columns: list[str], known: pa.Table | None) -> pa.Table:
+        """Return columns of the contents, of which the first lines may be known."""
         with explained(self.store):
             if known is None:
                 return self._contents.to_table(columns=columns).combine_chunks()
@@ -298,6 +304,29 @@ class StoreGallery(Gallery):
                 return known
             later = self._contents.to_table(columns=columns, offset=len(known))
             return pa.concat_tables([known, later]).combine_chunks()
+
+    @cached_property
+    def _words(self) -> pa.Table:
+        """The visual words of each content."""
+        known, self._taken.words = self._taken.words, None
+        return self._columns(["words"], known)
+
+    @property
+    def _spelled(self) -> tuple[Words, npt.NDArray[np.int64]]:
+        """The visual words (t,) of all contents, one content's after the other's, and how many each has (m,).
+
+        Raises:
+            DamagedError: they are none.
+        """
+        column = self._words["words"]
+        sizes = np.asarray(pc.binary_length(column), np.int64)
+        data = b"".join(column.to_pylist())
+        if (sizes % 2).any():
+            raise DamagedError(f"{self.store} has visual words that are none; build it anew.")
+        words = np.frombuffer(data, "<u2").astype(np.uint16)
+        if len(words) and words.max() >= WORDS:
+            raise DamagedError(f"{self.store} has visual words that are none; build it anew.")
+        return words, sizes // 2
 
     @cached_property
     def _vectors(self) -> Vectors:
@@ -453,6 +482,7 @@ class Taken:
     """What is taken over of an earlier commit, instead of read again, until it is used."""
 
     keys: pa.Table | None = None
+    words: pa.Table | None = None
     vectors: Vectors | None = None
     copies: Vectors | None = None
     regions: Vectors | None = None
@@ -468,9 +498,10 @@ class Taken:
             return cls()
         had = vars(before)
         former = before._taken
-        keys = had.get("_keys", former.keys)
+        keys, words = had.get("_keys", former.keys), had.get("_words", former.words)
         taken = cls(
             keys=None if keys is None else keys.slice(0, same),
+            words=None if words is None else words.slice(0, same),
             vectors=_first(had.get("_vectors", former.vectors), same),
             copies=_first(had.get("_copies", former.copies), same),
             regions=_first(had.get("_regions", former.regions), REGIONS_OF_ONE * same),

@@ -52,6 +52,7 @@ def contents_schema(dimension: int) -> pa.Schema:
             "width": pa.int32(),
             "height": pa.int32(),
             "hash": pa.uint64(),
+            "words": pa.binary(),
             "vector": pa.list_(pa.float32(), dimension),
             "vector_checksum": pa.uint64(),
             "features": pa.large_binary(),

@@ -82,6 +82,7 @@ def index_name(index: str) -> str:
         **{name: one.label for name, one in SEARCHABLE.items()},
         "whitened": "KNN, whitened",
         "regions": "gallery regions",
+        "words": "visual words",
         "views": "query views",
         "fingerprint": "fingerprint",
         "candidates": "all rankings, in turn",
