@@ -41,6 +41,8 @@ CONTINUOUS = 4.2
 design, the layout of a form or a chart; the tones of a photograph do not."""
 CONTRARY = 0.5
 """Agreement below which a cell of a photograph differs: its tones may suffer, a letter's edges may not."""
+WIDE = 0.125
+"""Share of the cells of a photograph that are no accident where doubtful ones lie beside each other."""
 ALIKE = 0.8
 """Agreement of the cells of a part that proves by itself that one picture has it of the other."""
 PART = 16
@@ -92,8 +94,10 @@ def relate(query: LocalFeatures, candidate: LocalFeatures, proof: Verified, thre
             Relation.NOT_PROVEN, None, found
         )
     continuous = _continuous(cells, agreeing)
-    least = SMALL * np.count_nonzero(cells.counted) if continuous else 0.0
-    labels, blocks = _blocks(doubtful, differing, max(BLOCK, least))
+    count = np.count_nonzero(cells.counted)
+    labels, blocks = _blocks(doubtful, differing, max(BLOCK, SMALL * count) if continuous else BLOCK)
+    if not blocks and continuous:
+        labels, blocks = _blocks(doubtful, doubtful, WIDE * count)
     if not blocks and 1 - share <= SCATTERED:
         return Related(Relation.SAME_PICTURE, None, found, continuous)
     relation = Relation.CHANGED_VERSION if continuous else Relation.SAME_TEMPLATE
