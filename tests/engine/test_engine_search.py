@@ -570,7 +570,7 @@ def test_info_tells_of_the_store(engine: SearchEngine) -> None:
         96,
     )
     assert info.indexes == engine.indexes == INDEXES
-    assert (info.local_features, info.regions, info.format) == (True, False, 2)
+    assert (info.local_features, info.regions, info.format) == (True, False, 3)
     assert (info.threshold, info.false_positive_rate) == (5.0, 0.01)
     assert info.bytes == sum(file.stat().st_size for file in engine.store.rglob("*") if file.is_file())
     assert (info.store, info.folder) == (str(engine.store), str(engine.folder))

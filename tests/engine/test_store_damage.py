@@ -138,7 +138,7 @@ def test_another_version_of_the_format_is_refused(store: Path, tmp_path: Path) -
     file = max((store / "commits").iterdir())
     body = json.loads(file.read_text())["commit"] | {"format": 999}
     file.write_text(json.dumps({"commit": body, "sha256": commits._digest(body)}))
-    assert "has format 999, but this version reads 2" in refused(store)
+    assert "has format 999, but this version reads 3" in refused(store)
     (tmp_path / "former").mkdir()
     (tmp_path / "former" / "store.db").touch()
     assert "has format 1, which this version does not read" in refused(tmp_path / "former")

@@ -6,9 +6,11 @@ By hand over a folder of photographs, without any training:
 """
 
 import argparse
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,6 +30,7 @@ from ris.lab.config import Params
 from ris.lab.families import FAMILIES, PHOTOGRAPHIC, draw_all
 from ris.lab.inputs import Catalog
 from ris.metrics.intervals import DECIMALS, exact_interval, recall_summary
+from ris.threads import worker_threads
 
 PHOTOGRAPHS, MEMBERS = "photographs", "families"
 """Folders of the pictures that the store is made of."""
@@ -105,10 +108,11 @@ def ask_store(questions: StoreQuestions, scratch: Path) -> StoreFigures:
     strangers = _lay_out(questions, scratch)
     with SearchEngine.build(scratch / "pictures", scratch / "store.ris", threads=questions.threads) as engine:
         found = _recall(questions, engine)
-        claimed = {
-            name: sum(_is_claimed(engine, one) for one in tqdm(members, name, disable=None, leave=False))
-            for name, members in strangers.items()
-        }
+        with worker_threads(questions.threads or os.cpu_count() or 1) as pool:
+            claimed = {
+                name: sum(pool.map(partial(_is_claimed, engine), members))
+                for name, members in tqdm(strangers.items(), "strangers", disable=None)
+            }
         return _figures(questions, found, claimed, len(engine))
 
 
@@ -139,13 +143,16 @@ def _recall(questions: StoreQuestions, engine: SearchEngine) -> Hits:
     fillers = [_read(file) for file in questions.outside[:FILLERS]]
     originals = [_read(file) for file in questions.inside[: questions.instances]]
     found = np.zeros((len(questions.edits), len(originals)), np.bool_)
-    for line, name in enumerate(tqdm(questions.edits, "edits", disable=None)):
-        for number, original in enumerate(originals):
-            rng = edits.generator(name, number, questions.seed)
-            others = [fillers[place] for place in rng.permutation(len(fillers))[:3]]
-            query = edits.apply(name, original, rng, None, others)[0]
-            answer = engine.find(query, 1)
-            found[line, number] = answer.here and Path(answer.hits[0].path).stem == f"{number:05d}"
+
+    def is_found(name: str, number: int) -> bool:
+        rng = edits.generator(name, number, questions.seed)
+        others = [fillers[place] for place in rng.permutation(len(fillers))[:3]]
+        answer = engine.find(edits.apply(name, originals[number], rng, None, others)[0], 1)
+        return bool(answer.here) and Path(answer.hits[0].path).stem == f"{number:05d}"
+
+    with worker_threads(questions.threads or os.cpu_count() or 1) as pool:
+        for line, name in enumerate(tqdm(questions.edits, "edits", disable=None)):
+            found[line] = list(pool.map(partial(is_found, name), range(len(originals))))
     return found
 
 
