@@ -86,6 +86,18 @@ def test_half_of_a_picture_proves_it(texture: Draw) -> None:
     assert found.difference.share == pytest.approx(0.45, abs=0.1)
 
 
+def test_a_small_part_of_a_picture_inside_another_proves_it(texture: Draw) -> None:
+    one, host, box = texture(5, 400, 300), texture(98, 400, 300), (100, 80, 260, 205)
+    host.paste(one.crop(box), (30, 120))
+    found = related(host, one)
+    assert found.relation is Relation.CHANGED_VERSION
+    assert found.difference is not None
+    assert found.difference.share > 0.4
+    left, top, right, bottom = found.difference.boxes[0]
+    assert right - left > box[2] - box[0]
+    assert bottom - top > box[3] - box[1]
+
+
 @pytest.mark.parametrize(
     "family",
     ["invoices", "tables", "clock_faces", "code_editors", "pie_charts", "line_charts", "scatter_plots"],

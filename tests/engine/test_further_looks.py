@@ -1,6 +1,6 @@
 """What is found when a picture is looked at again: halftones, mosaics, what was squashed; and what is not."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from ris.copies.local_features import LocalFeatures, describe
 from ris.copies.looks import further_looks
 from ris.copies.verification import verify
 from ris.engine import SearchEngine
+from ris.gallery.proofs import Proofs, Prover
 from ris.types import Relation
 
 Draw = Callable[..., Image.Image]
@@ -73,6 +74,25 @@ def test_small_print_that_a_soft_look_loses_is_not_taken_for_the_same(
         query = edits.apply(edit, poster(number), edits.generator(edit, number, 0), None, [])[0]
         hits = engine.find(query, 4).hits
         assert not any(hit.relation is Relation.SAME_PICTURE for hit in hits)
+
+
+def test_what_shares_no_more_than_a_template_is_not_looked_at_again(
+    engine: SearchEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[Proofs] = []
+    prove = Prover.proofs
+
+    def noted(prover: Prover, contents: Sequence[int]) -> Proofs:
+        looks.append(prove(prover, contents))
+        return looks[-1]
+
+    monkeypatch.setattr(Prover, "proofs", noted)
+    assert not engine.find(poster(9), 4).here
+    plain, further = looks[0] | looks[1], looks[2:]
+    templates = {one for one, (_, found) in plain.items() if found.relation is Relation.SAME_TEMPLATE}
+    assert len(templates) == 4
+    assert len(further) == 4
+    assert not any(templates & set(look) for look in further)
 
 
 def test_points_of_a_look_lie_in_the_picture_s_own_pixels(texture: Draw) -> None:

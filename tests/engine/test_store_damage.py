@@ -202,6 +202,15 @@ def test_damaged_local_features_are_told_when_they_are_read(store: Path, photos:
         assert engine.search(photos / "00.png", 12, verify=False)[0].path == "00.png"
 
 
+@pytest.mark.parametrize("spoilt", [b"\x01", b"\xff\xff"], ids=["half a word", "no word of the vocabulary"])
+def test_visual_words_that_are_none_are_told(store: Path, photos: Path, spoilt: bytes) -> None:
+    rewritten(store, CONTENTS, with_column("words", lambda all_: [spoilt, *all_[1:]]))
+    with SearchEngine.open(store) as engine:
+        with pytest.raises(DamagedError, match=r"has visual words that are none; build it anew\."):
+            engine.find(photos / "00.png")
+        assert engine.search(photos / "00.png", 3)
+
+
 @pytest.mark.parametrize("name", ["annoy", "annoy_pca"])
 @pytest.mark.parametrize("file", ["trees.ann", "index.json"])
 def test_a_damaged_index_is_told_and_made_anew(

@@ -26,11 +26,11 @@ CEILING, ABOVE_USUAL = 0.5, 0.25
 """A cell differs in any case above the ceiling, or so far above what is usual."""
 GROUPS, GROUP = 4, 8
 """Groups of like texture, at most, and cells in each, at least."""
-BLOCK = 6
-"""Cells beside each other that make a difference coherent."""
+BLOCK, DRAWN_BLOCK = 6, 4
+"""Cells beside each other that make a difference coherent, in photographs and in what is drawn."""
 SMALL = 0.015
 """Share of the cells of a photograph that a coherent difference has at least; dark corners may lose less."""
-SCATTERED = 0.1
+SCATTERED, DRAWN_SCATTERED = 0.1, 0.03
 """Share of the cells that may differ without any order, by noise and encoding."""
 LEAST = 6
 """Cells without which nothing is said."""
@@ -95,10 +95,10 @@ def relate(query: LocalFeatures, candidate: LocalFeatures, proof: Verified, thre
         )
     continuous = _continuous(cells, agreeing)
     count = np.count_nonzero(cells.counted)
-    labels, blocks = _blocks(doubtful, differing, max(BLOCK, SMALL * count) if continuous else BLOCK)
+    labels, blocks = _blocks(doubtful, differing, max(BLOCK, SMALL * count) if continuous else DRAWN_BLOCK)
     if not blocks and continuous:
         labels, blocks = _blocks(doubtful, doubtful, WIDE * count)
-    if not blocks and 1 - share <= SCATTERED:
+    if not blocks and 1 - share <= (SCATTERED if continuous else DRAWN_SCATTERED):
         return Related(Relation.SAME_PICTURE, None, found, continuous)
     relation = Relation.CHANGED_VERSION if continuous else Relation.SAME_TEMPLATE
     difference = _difference(1 - share, _boxes(cells, labels, blocks), cells, query, candidate)
