@@ -49,7 +49,12 @@ NOT_RUN: dict[str, list[str]] = {
         "dvc repro",
     ],
     "docs/how-to/assistant.md": ["pip install 'ris[mcp]'"],
-    "docs/how-to/beyond-one-machine.md": ["pip install 'ris[remote]'", "pip install 'ris[ray]'"],
+    "docs/how-to/beyond-one-machine.md": [
+        "pip install 'ris[remote]'",
+        "ris serve s3://bucket/photos.ris --follow",
+        """curl -s -X POST -H "Authorization: Bearer $RIS_TOKEN" 'http://127.0.0.1:8000/api/version?number=15'""",
+        "pip install 'ris[ray]'",
+    ],
     "docs/how-to/calibrate.md": [
         "ris calibrate photos.ris --judged pairs.csv --sheet pairs.html",
         "ris calibrate photos.ris --rate 0.001 --strangers 6000",

@@ -1,5 +1,6 @@
 """The search engine: what the command and the page stand on."""
 
+import copy
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -52,7 +53,7 @@ from ris.store import confirmed, versions, writing
 from ris.store.checking import problems
 from ris.store.cluster import Recipe, connected
 from ris.store.columns import read_columns
-from ris.store.commits import is_store, latest
+from ris.store.commits import Commit, is_store, latest
 from ris.store.export import THUMBNAIL, export
 from ris.store.folder import inside, linked_once
 from ris.store.gallery import StoreGallery
@@ -80,6 +81,7 @@ from ris.types import (
     Hit,
     Info,
     NoSuchPictureError,
+    NoSuchVersionError,
     Opened,
     Picture,
     Progress,
@@ -114,6 +116,7 @@ __all__ = [
     "Leak",
     "Mislabelled",
     "NoSuchPictureError",
+    "NoSuchVersionError",
     "Opened",
     "Outlier",
     "Picture",
@@ -151,6 +154,15 @@ class _Unembedded:
     """Of the store's own."""
 
 
+@dataclass(eq=False)
+class _Computed:
+    """What is computed when it is first needed, and over which gallery."""
+
+    directions: Vectors | None = None
+    duplicates: tuple[StoreGallery | None, Duplicates] = None, Duplicates([], [])
+    map: tuple[StoreGallery | None, npt.NDArray[np.float32]] = None, np.zeros((0, 2), np.float32)
+
+
 class SearchEngine:
     """A store of pictures that is searched by picture.
 
@@ -173,10 +185,9 @@ class SearchEngine:
         self._store = gallery.store
         self._embedder, self._threads, self._urls = embedder, threads, urls
         self._copies_embedder = copies
+        self._read_only = False
         self._pool = ThreadPoolExecutor(threads)
-        self._directions: Vectors | None = None
-        self._copies: tuple[StoreGallery | None, Duplicates] = None, Duplicates([], [])
-        self._map: tuple[StoreGallery | None, npt.NDArray[np.float32]] = None, np.zeros((0, 2), np.float32)
+        self._computed = _Computed()
 
     # Made, opened, closed
 
@@ -259,23 +270,41 @@ class SearchEngine:
         return cls(StoreGallery(place), first.embedder, for_copies, threads, urls)
 
     @classmethod
-    def open(cls, store: str | Path, *, urls: bool = False, threads: int | None = None) -> Self:
+    def open(
+        cls,
+        store: str | Path,
+        *,
+        version: int | None = None,
+        read_only: bool = False,
+        urls: bool = False,
+        threads: int | None = None,
+    ) -> Self:
         """Open a store.
+
+        Args:
+            store: its folder or address.
+            version: one of `versions`, which is only read; None for the newest.
+            read_only: refuse whatever would write to the store.
+            urls: whether a query may be an address on the web.
+            threads: see `build`.
 
         Raises:
             DamagedError: it is damaged, of another format, or its encoder has changed.
+            NoSuchVersionError: it does not keep that version.
             RisError: there is no store.
         """
         forks.check()
         place, threads = place_of(store), threads or os.cpu_count() or 1
         if not is_store(place):
             raise RisError(f"{store} holds no store; `ris build` makes one.")
-        gallery = StoreGallery(place)
+        gallery = StoreGallery(place, _commit(place, version))
         embedder = restore(gallery.identity, weights_of(place, WEIGHTS), threads)
         copies = None
         if gallery.copies is not None:
             copies = restore(gallery.copies, weights_of(place, COPIES_WEIGHTS), threads)
-        return cls(gallery, embedder, copies, threads, urls)
+        engine = cls(gallery, embedder, copies, threads, urls)
+        engine._read_only = read_only or version is not None
+        return engine
 
     def close(self) -> None:
         """End its threads; afterwards the engine is not used."""
@@ -297,13 +326,30 @@ class SearchEngine:
                 side = embedder.network.crop
                 embedder.embed(np.zeros((self._threads, 3, side, side), np.uint8))
 
-    def refresh(self) -> bool:
-        """Take up what other processes committed since; return whether there was anything."""
-        commit = latest(self.location)
-        if commit == self._gallery.commit:
+    def refresh(self, version: int | None = None) -> bool:
+        """Take up what other processes committed since; return whether there was anything.
+
+        Args:
+            version: one of `versions`, to take that up, be it earlier or later; None for the newest.
+
+        Raises:
+            NoSuchVersionError: the store does not keep that version.
+            DamagedError: the store was built anew with another encoder.
+        """
+        gallery, commit = self._gallery, _commit(self.location, version)
+        if commit == gallery.commit:
             return False
-        self._opened = StoreGallery(self.location, commit, self._gallery)
+        if (commit.identity, commit.copies) != (gallery.identity, gallery.copies):
+            raise DamagedError(f"{self.location} was built anew with another encoder; open it again.")
+        self._opened = StoreGallery(self.location, commit, gallery)
         return True
+
+    def snapshot(self) -> Self:
+        """Return an engine that stays on the version that is searched now, and shares all else with this one.
+
+        So several calls answer of one version. Neither it nor this one is used after the other was closed.
+        """
+        return copy.copy(self)
 
     # Written
 
@@ -535,6 +581,7 @@ class SearchEngine:
             RisError: there is no such folder.
             BusyError, ReadOnlyError: the store cannot be written now, or ever.
         """
+        self._check_writable()
         confirmed.relocate(self.location, Path(folder).absolute())
         self.refresh()
 
@@ -544,9 +591,10 @@ class SearchEngine:
         Files are not touched; a later `sync` brings the store to the folder again.
 
         Raises:
-            RisError: that version is not kept.
+            NoSuchVersionError: that version is not kept.
             BusyError, ReadOnlyError: the store cannot be written now, or ever.
         """
+        self._check_writable()
         versions.restore(self.location, arguments.whole("version", version, 1))
         self.refresh()
 
@@ -659,10 +707,10 @@ class SearchEngine:
         gallery = self._gallery
         check_k(k)
         wanted = _wanted(k, index, max_distance, collapse, verify=False)
-        if self._directions is None:
-            self._directions = directions(gallery.identity)
+        if self._computed.directions is None:
+            self._computed.directions = directions(gallery.identity)
         meant = meaning(arguments.text("text", text))
-        vector = normalise(self._directions[list(meant.classes)].mean(axis=0)[None])[0]
+        vector = normalise(self._computed.directions[list(meant.classes)].mean(axis=0)[None])[0]
         prepared = self._refined(gallery, Prepared(vector, None), like, unlike)
         hits = similar(gallery, prepared, gallery.catalogue.mask(Filter.checked(where)), wanted)
         return TextAnswer(hits, meant.names, meant.ignored)
@@ -837,6 +885,11 @@ class SearchEngine:
         gallery = self._gallery
         confirmed.check(self.location, gallery.commit)
         return gallery.folder
+
+    @property
+    def version(self) -> int:
+        """That is searched now, see `Info`."""
+        return self._gallery.commit.number
 
     @property
     def generation(self) -> int:
@@ -1069,7 +1122,12 @@ class SearchEngine:
             return self._embedder
         return self._copies_embedder
 
+    def _check_writable(self) -> None:
+        if self._read_only:
+            raise ReadOnlyError(f"{self.location} was opened to be read only; open it to be written.")
+
     def _work(self, progress: Progress | None) -> Work:
+        self._check_writable()
         gallery, copies = self._gallery, None
         if gallery.copies is not None and self._copies_embedder is not None:
             copies = OpenEncoder(gallery.copies, self._copies_embedder)
@@ -1100,7 +1158,7 @@ class SearchEngine:
             raise RisError(
                 f"{self.location} keeps no local features, so that nothing can be proven; build it with them."
             )
-        compared, found = self._copies
+        compared, found = self._computed.duplicates
         if compared is not gallery:
             order = gallery.catalogue.by_path
             paths = gallery.catalogue.paths(order)
@@ -1116,15 +1174,15 @@ class SearchEngine:
                 workers=self._threads,
                 progress=progress,
             )
-            self._copies = gallery, found
+            self._computed.duplicates = gallery, found
         return found
 
     def _places(self, gallery: StoreGallery, progress: Progress | None) -> npt.NDArray[np.float32]:
         """Return the map of a gallery, (n, 2) by position, computed once."""
-        mapped, laid_out = self._map
+        mapped, laid_out = self._computed.map
         if mapped is not gallery:
-            laid_out = places(gallery, progress)
-            self._map = gallery, laid_out
+            laid_out = places(gallery, progress, keep=not self._read_only)
+            self._computed.map = gallery, laid_out
         return laid_out
 
     def _prepared(self, gallery: StoreGallery, query: Query, box: Box | None, prove: bool) -> Prepared:
@@ -1220,6 +1278,13 @@ def _on_cluster(work: Work, address: str | None, weights: tuple[bytes | None, ..
     encoders = [work.encoder, *([] if work.copies is None else [work.copies])]
     with connected(address, Recipe.of(work.root, work.settings, encoders, weights)) as cluster:
         yield replace(work, cluster=cluster)
+
+
+def _commit(store: Place, version: int | None) -> Commit:
+    """Return a version of a store, or the newest."""
+    if version is None:
+        return latest(store)
+    return versions.kept_version(store, arguments.whole("version", version, 1))
 
 
 def _wanted(k: int, index: str, max_distance: float | None, collapse: bool, verify: bool) -> Wanted:

@@ -355,6 +355,8 @@ class Info:
     """On disk."""
     format: int
     """Version of the store's format."""
+    version: int
+    """That is searched, one of `SearchEngine.versions`, or a later one of the same pictures."""
     generation: int
     """Counts the committed changes."""
     auto: str
@@ -374,8 +376,12 @@ class NoSuchPictureError(RisError):
     """The store holds no such row or path, or the picture's file is not there any more."""
 
 
+class NoSuchVersionError(RisError):
+    """The store keeps no such version."""
+
+
 class ReadOnlyError(RisError):
-    """The store cannot be written: its folder does not allow it."""
+    """The store cannot be written: its folder does not allow it, or it was opened to be read only."""
 
 
 class UnconfirmedError(RisError):

@@ -33,21 +33,25 @@ def bucket() -> Iterator[str]:
             patched.setenv("AWS_REGION", "us-east-1")
             patched.setenv("AWS_ENDPOINT_URL", endpoint)
             patched.setenv("AWS_ALLOW_HTTP", "true")
-            _made(f"{endpoint}/{BUCKET}", server)
+            while True:
+                assert server.poll() is None
+                try:
+                    created(f"{endpoint}/{BUCKET}")
+                    break
+                except OSError:
+                    time.sleep(0.1)
             yield f"s3://{BUCKET}"
         finally:
             server.terminate()
 
 
-def _made(url: str, server: "subprocess.Popen[bytes]") -> None:
-    """Make a bucket as soon as the server answers."""
-    while True:
-        assert server.poll() is None
-        try:
-            urllib.request.urlopen(urllib.request.Request(url, method="PUT"), timeout=60).close()
-            return
-        except OSError:
-            time.sleep(0.1)
+def created(url: str) -> None:
+    """Make a bucket.
+
+    Raises:
+        OSError: the server does not answer.
+    """
+    urllib.request.urlopen(urllib.request.Request(url, method="PUT"), timeout=60).close()
 
 
 @pytest.fixture(scope="session")

@@ -427,7 +427,8 @@ def test_the_description_is_complete_and_its_page_needs_nothing_else(live: Live)
         for method, operation in operations.items():
             assert operation["summary"], path
             assert operation["description"], path
-            writes = method == "delete" or path == "/api/sync" or (path, method) == ("/api/pictures", "post")
+            writes = method == "delete" or path in ("/api/sync", "/api/version")
+            writes |= (path, method) == ("/api/pictures", "post")
             assert ("security" in operation) == writes, path
             for status, answer in operation["responses"].items():
                 if status >= "400":
@@ -439,7 +440,15 @@ def test_the_description_is_complete_and_its_page_needs_nothing_else(live: Live)
 
 
 def test_it_is_alive_and_ready_and_counts_under_patterns(live: Live, part: bytes) -> None:
-    assert get(live, "/health") == get(live, "/ready") == {"status": "ok", "following": True}
+    assert (
+        get(live, "/health")
+        == get(live, "/ready")
+        == {
+            "status": "ok",
+            "following": True,
+            "version": live.engine.version,
+        }
+    )
 
     def counted() -> dict[tuple[str, ...], float]:
         text = live.client.get("/metrics").text

@@ -55,7 +55,11 @@ def test_a_server_that_cannot_follow_says_so_and_goes_on_trying(
     assert following()
     monkeypatch.setattr(own.engine, "refresh", fails)
     until(lambda: not following())
-    assert own.client.get("/ready").json() == {"status": "ok", "following": False}
+    assert own.client.get("/ready").json() == {
+        "status": "ok",
+        "following": False,
+        "version": own.engine.version,
+    }
     assert "ris_following 0.0" in own.client.get("/metrics").text
     until(lambda: failures() >= 3)
     assert [one.getMessage() for one in caplog.records if "followed" in one.getMessage()] == [

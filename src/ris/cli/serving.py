@@ -32,6 +32,17 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    version: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Only read, and stay on this version until told another; `ris restore` lists them.",
+            show_default=False,
+        ),
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Only read, and take up each new version.")
+    ] = False,
     urls: Annotated[
         bool, typer.Option("--urls", help="A query may also be an http or https address.")
     ] = False,
@@ -40,12 +51,14 @@ def serve(
     """Serve a store in the browser, with an HTTP API.
 
     Listens on this machine alone unless told otherwise. Reading is open; writing needs the token that is
-    printed. The API describes itself at /docs.
+    printed. The API describes itself at /docs. With --version or --follow it is a replica, which only reads:
+    run as many as you like on one store.
 
     [bold]Examples[/bold]
 
       ris serve photos.ris
       ris serve photos.ris --port 8080
+      ris serve s3://bucket/photos.ris --follow
       RIS_TOKEN=... ris serve photos.ris --host 0.0.0.0 --name pictures.example.org
     """
     require("server", to="serve a store")
@@ -54,8 +67,21 @@ def serve(
     from ris.serve.server import bound, configured
     from ris.serve.settings import new_token
 
-    settings = Settings(host=host, port=port, hosts=tuple(names), token=token or new_token(), urls=urls)
-    with SearchEngine.open(store, urls=urls) as engine, bound(settings) as listener:
+    if follow and version is not None:
+        raise typer.BadParameter("a replica stays on a version or follows; leave --version or --follow out")
+    settings = Settings(
+        host=host,
+        port=port,
+        hosts=tuple(names),
+        token=token or new_token(),
+        read_only=follow or version is not None,
+        version=version,
+        urls=urls,
+    )
+    with (
+        SearchEngine.open(store, version=version, read_only=settings.read_only, urls=urls) as engine,
+        bound(settings) as listener,
+    ):
         listener.listen()
         place = f"[{host}]" if ":" in host else host
         url = f"http://{place}:{listener.getsockname()[1]}/"
@@ -63,7 +89,14 @@ def serve(
             write_json({"url": url, "token": settings.token})
         else:
             write(f"The page: {url}")
-            write(f"Writing needs this token: {settings.token}")
+            if follow:
+                write("It only reads, and takes up each new version.")
+            elif version is not None:
+                write(
+                    f"It only reads version {version}; taking up another needs this token: {settings.token}"
+                )
+            else:
+                write(f"Writing needs this token: {settings.token}")
             say("Ctrl-C ends it.")
         sys.stdout.flush()
         configured(engine, settings).run([listener])

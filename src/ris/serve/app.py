@@ -66,14 +66,14 @@ def create_app(engine: SearchEngine, settings: Settings) -> FastAPI:
     @app.get("/health", tags=["operate"], summary="Is the server alive?")
     async def health() -> State:
         """Answer."""
-        return State(following=service.following)
+        return service.state()
 
     @app.get("/ready", tags=["operate"], summary="Is it ready to search?", responses=responses(503))
     async def ready() -> State:
         """Answer, once the network has been warmed up."""
         if not service.ready:
             raise HTTPException(503, "The network is being loaded.", {"Retry-After": "1"})
-        return State(following=service.following)
+        return service.state()
 
     @app.get(
         "/metrics",

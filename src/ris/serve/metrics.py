@@ -36,6 +36,8 @@ class Metrics:
         )
         pictures = Gauge("ris_pictures", "Pictures in the store.", registry=self.registry)
         pictures.set_function(lambda: len(engine))
+        version = Gauge("ris_store_version", "Version of the store that is served.", registry=self.registry)
+        version.set_function(lambda: engine.version)
 
     def observe(self, scope: Scope, status: int, seconds: float) -> None:
         """Count a request, under its route's pattern and never its own path."""

@@ -16,6 +16,7 @@ from ris.engine import (
     BadQueryError,
     BusyError,
     NoSuchPictureError,
+    NoSuchVersionError,
     ReadOnlyError,
     RemovalError,
     UnconfirmedError,
@@ -84,6 +85,8 @@ def problem_of(error: RisError) -> ProblemResponse | None:
             return ProblemResponse(422, f"This file cannot be used as a picture: {error.reason}.")
         case NoSuchPictureError():
             return ProblemResponse(404, str(error))
+        case NoSuchVersionError():
+            return ProblemResponse(404, "The store does not keep that version.")
         case ReadOnlyError():
             return ProblemResponse(403, "The store or its folder cannot be written.")
         case BusyError():

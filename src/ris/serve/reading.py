@@ -6,9 +6,10 @@ from io import StringIO
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from ris.engine import SearchEngine
 from ris.serve.guard import client_of
 from ris.serve.problems import responses
 from ris.serve.schemas import (
@@ -73,12 +74,13 @@ def view_response(view: View, headers: dict[str, str]) -> Response:
 def router(service: Service) -> APIRouter:
     """Return the routes that read."""
     routes = APIRouter(prefix="/api", tags=["look"])
-    engine, settings, views = service.engine, service.settings, service.views
+    settings, views = service.settings, service.views
+    Current = Annotated[SearchEngine, Depends(service.current)]
 
     async def picture_response(
         request: Request, row: int, side: int, version: str | None, make: Callable[[int, int], View]
     ) -> Response:
-        sha256 = engine.picture(row).sha256
+        sha256 = service.engine.picture(row).sha256
         tag = f'"{sha256[:16]}-{side}"'
         current = version is not None and len(version) >= 8 and sha256.startswith(version)
         headers = {"ETag": tag, "Cache-Control": FOREVER if current else ASK_AGAIN}
@@ -88,22 +90,22 @@ def router(service: Service) -> APIRouter:
         return view_response(view, headers)
 
     @routes.get("/about", summary="What is served")
-    def about() -> About:
+    def about(engine: Current) -> About:
         """Tell what the store is and what the server allows."""
         return About.of(engine.info(), engine.location.name, urls=settings.urls, max_bytes=settings.max_bytes)
 
     @routes.get("/labels", summary="All labels")
-    def labels() -> list[Label]:
+    def labels(engine: Current) -> list[Label]:
         """List the labels and how many pictures have each; a label is the folder that a picture lies in."""
         return [Label(name=name, pictures=count) for name, count in engine.labels().items()]
 
     @routes.get("/folders", summary="All folders")
-    def folders() -> list[str]:
+    def folders(engine: Current) -> list[str]:
         """List every folder that holds pictures at any depth."""
         return engine.folders()
 
     @routes.get("/pictures", summary="All pictures, a part at a time")
-    def pictures(page: Annotated[Page, Query()]) -> Pictures:
+    def pictures(engine: Current, page: Annotated[Page, Query()]) -> Pictures:
         """List pictures by path, or mixed."""
         where = page.where()
         if page.mixed:
@@ -115,7 +117,7 @@ def router(service: Service) -> APIRouter:
         return Pictures(pictures=[*map(PictureOut.of, found)], total=engine.count(where))
 
     @routes.get("/pictures/{row}", summary="One picture's facts", responses=responses(404))
-    def picture(row: RowInPath) -> PictureOut:
+    def picture(engine: Current, row: RowInPath) -> PictureOut:
         """Tell what is known of a picture."""
         return PictureOut.of(engine.picture(row))
 
@@ -158,7 +160,7 @@ def router(service: Service) -> APIRouter:
         return view_response(view, {"Cache-Control": FOREVER if v else ASK_AGAIN})
 
     @routes.get("/map", summary="The map", response_class=Response, responses=BYTES | NOT_READY)
-    def map_of_all() -> Response:
+    def map_of_all(engine: Current) -> Response:
         """Return where every picture lies on the map: similar ones near each other."""
         made = service.map.get()
         if isinstance(made, Working):

@@ -407,6 +407,7 @@ class About(BaseModel):
     """The index that `auto` stands for, and why."""
     local_features: bool
     false_positive_rate: float | None
+    version: int
     generation: int
     urls: bool
     max_bytes: int
@@ -425,5 +426,8 @@ class State(BaseModel):
 
     status: Literal["ok"] = "ok"
     following: bool = Field(
-        True, description="Whether the store can be followed; else what is searched may be out of date."
+        True,
+        description="Whether the store can be followed, or still keeps the version that the server stays on; "
+        "else what is searched may be out of date.",
     )
+    version: int = Field(description="Of the store, that is served.")

@@ -2,10 +2,10 @@
 
 from typing import Annotated, TypeAlias
 
-from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Query, Request, Response, UploadFile
 from starlette.exceptions import HTTPException
 
-from ris.engine import Box, Opened
+from ris.engine import Box, Opened, SearchEngine
 from ris.serve.guard import client_of
 from ris.serve.problems import responses
 from ris.serve.reading import JPEG, NOT_READY, not_ready
@@ -49,7 +49,7 @@ REFUSALS = responses(403, 404, 408, 413, 422, 503)
 def router(service: Service) -> APIRouter:
     """Return the routes that search."""
     routes = APIRouter(prefix="/api", tags=["search"], responses=REFUSALS)
-    engine = service.engine
+    Current = Annotated[SearchEngine, Depends(service.current)]
 
     async def asked(
         request: Request, picture: UploadFile | None, url: str | None, box: Box | None = None
@@ -63,7 +63,9 @@ def router(service: Service) -> APIRouter:
         assert url is not None
         return await service.fetched(client_of(request.scope), url, box)
 
-    async def similar(request: Request, query: Asked, options: SearchOptions, box: Box | None) -> Similar:
+    async def similar(
+        engine: SearchEngine, request: Request, query: Asked, options: SearchOptions, box: Box | None
+    ) -> Similar:
         hits, milliseconds = await service.timed(
             client_of(request.scope),
             lambda: engine.search(
@@ -82,13 +84,17 @@ def router(service: Service) -> APIRouter:
         shown = [HitOut.of(hit) for hit in hits[options.offset :]]
         return Similar(hits=shown, more=len(hits) == options.k, milliseconds=milliseconds)
 
-    async def found(request: Request, query: Asked, options: FindOptions, box: Box | None) -> Found:
+    async def found(
+        engine: SearchEngine, request: Request, query: Asked, options: FindOptions, box: Box | None
+    ) -> Found:
         finding, milliseconds = await service.timed(
             client_of(request.scope), lambda: engine.find(query, options.k, where=options.where(), box=box)
         )
         return Found.of(finding, milliseconds)
 
-    async def compared(request: Request, query: Asked, options: FindOptions, box: Box | None) -> Compared:
+    async def compared(
+        engine: SearchEngine, request: Request, query: Asked, options: FindOptions, box: Box | None
+    ) -> Compared:
         answers, _ = await service.timed(
             client_of(request.scope), lambda: engine.compare(query, options.k, where=options.where(), box=box)
         )
@@ -98,27 +104,34 @@ def router(service: Service) -> APIRouter:
         ]
         return Compared(columns=columns)
 
-    async def placed(request: Request, query: Asked, box: Box | None) -> Place:
+    async def placed(engine: SearchEngine, request: Request, query: Asked, box: Box | None) -> Place:
         (x, y), _ = await service.timed(client_of(request.scope), lambda: engine.place(query, box))
         return Place(x=x, y=y)
 
     @routes.get("/search", summary="What is similar to a picture of the store?")
-    async def search_row(request: Request, options: Annotated[RowSearch, Query()]) -> Similar:
+    async def search_row(
+        engine: Current, request: Request, options: Annotated[RowSearch, Query()]
+    ) -> Similar:
         """Search from a picture of the store; it finds others than itself."""
-        return await similar(request, options.row, options, options.part())
+        return await similar(engine, request, options.row, options, options.part())
 
     @routes.post("/search", summary="What is similar to this picture?")
     async def search(
+        engine: Current,
         request: Request,
         options: Annotated[SearchOptions, Query()],
         picture: Upload = None,
         url: Address = None,
     ) -> Similar:
         """Search with an upload."""
-        return await similar(request, await asked(request, picture, url, options.part()), options, None)
+        return await similar(
+            engine, request, await asked(request, picture, url, options.part()), options, None
+        )
 
     @routes.get("/text", summary="What do these words name?", responses=responses(400))
-    async def search_text(request: Request, options: Annotated[TextSearch, Query()]) -> Worded:
+    async def search_text(
+        engine: Current, request: Request, options: Annotated[TextSearch, Query()]
+    ) -> Worded:
         """Search with words, of what the store's network was trained to know."""
         answer, milliseconds = await service.timed(
             client_of(request.scope),
@@ -142,34 +155,40 @@ def router(service: Service) -> APIRouter:
         )
 
     @routes.get("/find", summary="Where else is a picture of the store?")
-    async def find_row(request: Request, options: Annotated[RowFind, Query()]) -> Found:
+    async def find_row(engine: Current, request: Request, options: Annotated[RowFind, Query()]) -> Found:
         """Look for a picture of the store in the others."""
-        return await found(request, options.row, options, options.part())
+        return await found(engine, request, options.row, options, options.part())
 
     @routes.post("/find", summary="Where is this picture?")
     async def find(
+        engine: Current,
         request: Request,
         options: Annotated[FindOptions, Query()],
         picture: Upload = None,
         url: Address = None,
     ) -> Found:
         """Look for the very picture, after whatever edit, or say that it is not here."""
-        return await found(request, await asked(request, picture, url, options.part()), options, None)
+        return await found(engine, request, await asked(request, picture, url, options.part()), options, None)
 
     @routes.get("/compare", summary="A picture of the store through every index")
-    async def compare_row(request: Request, options: Annotated[RowFind, Query()]) -> Compared:
+    async def compare_row(
+        engine: Current, request: Request, options: Annotated[RowFind, Query()]
+    ) -> Compared:
         """Search from a picture of the store by every index."""
-        return await compared(request, options.row, options, options.part())
+        return await compared(engine, request, options.row, options, options.part())
 
     @routes.post("/compare", summary="This picture through every index")
     async def compare(
+        engine: Current,
         request: Request,
         options: Annotated[FindOptions, Query()],
         picture: Upload = None,
         url: Address = None,
     ) -> Compared:
         """Search with an upload by every index."""
-        return await compared(request, await asked(request, picture, url, options.part()), options, None)
+        return await compared(
+            engine, request, await asked(request, picture, url, options.part()), options, None
+        )
 
     @routes.get(
         "/place",
@@ -177,17 +196,20 @@ def router(service: Service) -> APIRouter:
         response_model=Place,
         responses=NOT_READY,
     )
-    async def place_row(request: Request, options: Annotated[RowPart, Query()]) -> Response | Place:
+    async def place_row(
+        engine: Current, request: Request, options: Annotated[RowPart, Query()]
+    ) -> Response | Place:
         """Place a part of a picture of the store on the map, near its neighbours."""
         made = service.map.get()
         if isinstance(made, Working):
             return not_ready(made)
-        return await placed(request, options.row, options.part())
+        return await placed(engine, request, options.row, options.part())
 
     @routes.post(
         "/place", summary="Where on the map is this picture?", response_model=Place, responses=NOT_READY
     )
     async def place(
+        engine: Current,
         request: Request,
         options: Annotated[Part, Query()],
         picture: Upload = None,
@@ -195,7 +217,7 @@ def router(service: Service) -> APIRouter:
     ) -> Response | Place:
         """Place an upload on the map, near its neighbours."""
         query, made = await asked(request, picture, url, options.part()), service.map.get()
-        return not_ready(made) if isinstance(made, Working) else await placed(request, query, None)
+        return not_ready(made) if isinstance(made, Working) else await placed(engine, request, query, None)
 
     @routes.post(
         "/preview", summary="This picture as a browser can show it", response_class=Response, responses=JPEG

@@ -8,19 +8,20 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
-from fastapi import UploadFile
+from fastapi import Response, UploadFile
 from PIL import Image
 from starlette.exceptions import HTTPException
 from threadpoolctl import threadpool_limits
 
-from ris.engine import Box, Opened, SearchEngine
+from ris.engine import Box, Opened, Progress, SearchEngine
 from ris.images.fetching import fetch
 from ris.images.queries import MAX_BYTES, SECONDS
 from ris.serve.metrics import Metrics
-from ris.serve.schemas import Duplicates, Group, Versions
+from ris.serve.schemas import Duplicates, Group, State, Versions
 from ris.serve.settings import Settings
 from ris.serve.views import Views
 from ris.serve.work import Standing, Workers
@@ -31,6 +32,8 @@ T = TypeVar("T")
 
 REFRESH_SECONDS = 2.0
 """How often the store is asked for what others committed."""
+VERSION = "Ris-Version"
+"""Header of an answer: of which version of the store it is."""
 VIEW_THREADS = 2
 """That make small pictures, apart from searches so that neither waits for the other."""
 
@@ -48,16 +51,15 @@ class Service:
         self.pictures = Workers(VIEW_THREADS, 4 * settings.waiting)
         self.writes = Workers(1, 4)
         self.ready = False
+        self.version = settings.version
+        """On which it stays; None where it follows the store."""
         self.following = True
         """Whether the store could be asked, the last time, for what others committed."""
         self.metrics.following.set_function(lambda: self.following)
         self._background = ThreadPoolExecutor(1, "background")
         self.duplicates = Standing(
             "looking for duplicates",
-            lambda progress: Duplicates(
-                groups=[*map(Group.of, engine.duplicates(progress=progress))],
-                changed=[*map(Versions.of, engine.changed_versions())],
-            ),
+            partial(_duplicates, engine),
             self._generation,
             self._background,
         )
@@ -116,6 +118,37 @@ class Service:
             lambda: self.engine.open_query(content(), box, max_pixels=limit), client
         )
 
+    async def current(self, response: Response) -> SearchEngine:
+        """Return the engine on the version that is served now, and name this in the answer."""
+        engine = self.engine.snapshot()
+        response.headers[VERSION] = str(engine.version)
+        return engine
+
+    async def stay_on(self, version: int | None) -> None:
+        """Serve another version from now on, or the newest.
+
+        Raises:
+            HTTPException: this server does not stay on a version.
+            RisError: the store does not keep that version, or cannot be read.
+        """
+        if self.version is None:
+            raise HTTPException(409, "This server takes up each new version by itself.")
+        await self.writes.run(lambda: self.engine.refresh(version))
+        self.version = self.engine.version
+
+    def state(self) -> State:
+        """Tell whether the server is well."""
+        return State(following=self.following, version=self.engine.version)
+
+    def check_writable(self) -> None:
+        """See that this server writes at all.
+
+        Raises:
+            HTTPException: it does not.
+        """
+        if self.settings.read_only:
+            raise HTTPException(403, "This server only reads; write to the store by another one.")
+
     def admit(self, authorization: str | None) -> None:
         """Let a writer in.
 
@@ -147,7 +180,7 @@ class Service:
             await asyncio.sleep(REFRESH_SECONDS)
             try:
                 with suppress(HTTPException):  # So many are writing that one of them refreshes it.
-                    await self.writes.run(self.engine.refresh)
+                    await self.writes.run(self._refresh)
             except Exception as error:
                 self._unfollowed(error)
             else:
@@ -155,9 +188,21 @@ class Service:
                     log.warning("The store is followed again.")
                 self.following = True
 
+    def _refresh(self) -> None:
+        self.engine.refresh(self.version)
+
     def _unfollowed(self, error: Exception) -> None:
         """Tell once that the store cannot be followed; what is searched is what was read last."""
         self.metrics.follow_failures.inc()
         if self.following:
             log.warning("The store cannot be followed now, and is tried again.", exc_info=error)
         self.following = False
+
+
+def _duplicates(engine: SearchEngine, progress: Progress) -> Duplicates:
+    """Return the duplicates of one version."""
+    engine = engine.snapshot()
+    return Duplicates(
+        groups=[*map(Group.of, engine.duplicates(progress=progress))],
+        changed=[*map(Versions.of, engine.changed_versions())],
+    )

@@ -24,6 +24,10 @@ class Settings:
     """Names, without a port, under which the page may be asked for, beside this machine's own and `host`."""
     token: str = field(default_factory=new_token, repr=False)
     """What a request that writes must bear."""
+    read_only: bool = False
+    """Whether writing is refused; the engine must have been opened so, too."""
+    version: int | None = None
+    """Of the store, on which a server that only reads stays until it is told another; None for the newest."""
     urls: bool = False
     """Whether a query may be an address on the web; the engine must have been opened so, too."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Annotated, Any
 
-from fastapi import APIRouter, File, Query, Request, Response, Security, UploadFile
+from fastapi import APIRouter, Depends, File, Query, Request, Response, Security, UploadFile
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from pydantic import AfterValidator
@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from ris.artifacts import writing
 from ris.serve.problems import responses
 from ris.serve.reading import RowInPath
-from ris.serve.schemas import Added, Changed, PictureOut, SyncOptions
+from ris.serve.schemas import MAX_ROW, Added, Changed, PictureOut, State, SyncOptions
 from ris.serve.service import Service
 from ris.store.storage import holds
 
@@ -29,6 +29,9 @@ def _is_name(label: str) -> str:
     return label
 
 
+VersionInQuery = Annotated[
+    int | None, Query(ge=1, le=MAX_ROW, description="One that the store keeps; the newest without it.")
+]
 FolderName = Annotated[
     str,
     AfterValidator(_is_name),
@@ -64,6 +67,8 @@ def router(service: Service) -> APIRouter:
         responses=responses(401, 403, 409, 503),
     )
 
+    writable = [Depends(service.check_writable)]
+
     def add_file(picture: bytes, label: str) -> PictureOut:
         kind = engine.open_query(picture, max_pixels=service.settings.max_pixels).image.format or ""
         folder = engine.folder / label
@@ -90,21 +95,35 @@ def router(service: Service) -> APIRouter:
         path = os.path.relpath(file, engine.folder).replace(os.sep, "/")
         return PictureOut.of(next(one for one in engine.pictures() if one.path == path))
 
-    @routes.post("/pictures", summary="Add a picture", status_code=201, responses=responses(408, 413, 422))
+    @routes.post(
+        "/pictures",
+        summary="Add a picture",
+        status_code=201,
+        responses=responses(408, 413, 422),
+        dependencies=writable,
+    )
     async def add(picture: Annotated[UploadFile, File()], label: FolderName = "") -> Added:
         """Put an upload into the store's folder, under a name made from its content, and into the store."""
         content = await picture.read()
         return Added(picture=await service.writes.run(lambda: add_file(content, label)))
 
-    @routes.delete("/pictures/{row}", summary="Remove a picture", responses=responses(404))
+    @routes.delete(
+        "/pictures/{row}", summary="Remove a picture", responses=responses(404), dependencies=writable
+    )
     async def remove(row: RowInPath) -> Changed:
         """Take a picture out of the store. Its file stays; a later sync adds it again."""
         path = engine.picture(row).path
         return Changed.of(await service.writes.run(lambda: engine.remove([path])))
 
-    @routes.post("/sync", summary="Follow the folder")
+    @routes.post("/sync", summary="Follow the folder", dependencies=writable)
     async def sync(options: Annotated[SyncOptions, Query()]) -> Changed:
         """Bring the store to what its folder holds now."""
         return Changed.of(await service.writes.run(lambda: engine.sync(**options.model_dump())))
+
+    @routes.post("/version", summary="Serve another version", responses=responses(404))
+    async def version(number: VersionInQuery = None) -> State:
+        """Have a server that stays on a version take up another one."""
+        await service.stay_on(number)
+        return service.state()
 
     return routes

@@ -125,15 +125,15 @@ def latest(store: Place) -> Commit:
         RisError: there is none.
         DamagedError: it is damaged or of another format.
     """
-    numbers = _numbers(store)
-    if not numbers:
+    found = numbers(store)
+    if not found:
         if (store / FORMER).is_file():
             raise DamagedError(
                 f"{store} has format 1, which this version does not read; delete it and build it anew: its "
                 "folder of pictures has all that it was made of."
             )
         raise RisError(f"{store} holds no store; make one with `ris build`.")
-    return read_commit(store, numbers[-1])
+    return read_commit(store, found[-1])
 
 
 def read_commit(store: Place, number: int) -> Commit:
@@ -177,18 +177,18 @@ def write_commit(store: Place, commit: Commit) -> None:
         storage.create(_file(store, commit.number), text)
     except FileExistsError as error:
         raise BusyError(f"Another process has written to {store}; try again.") from error
-    for number in _numbers(store)[:-KEPT]:
+    for number in numbers(store)[:-KEPT]:
         _file(store, number).unlink(missing_ok=True)
 
 
 def kept(store: Place) -> list[Commit]:
     """Read all commits that are kept, the oldest first."""
-    return [read_commit(store, number) for number in _numbers(store)]
+    return [read_commit(store, number) for number in numbers(store)]
 
 
 def is_store(path: Place) -> bool:
     """Tell whether a folder is a store, be it a damaged or a former one."""
-    return bool(_numbers(path)) or (path / FORMER).is_file()
+    return bool(numbers(path)) or (path / FORMER).is_file()
 
 
 @contextmanager
@@ -214,7 +214,7 @@ def _file(store: Place, number: int) -> Place:
     return store / FOLDER / f"{number:010d}.json"
 
 
-def _numbers(store: Place) -> list[int]:
+def numbers(store: Place) -> list[int]:
     """Return the numbers of the commits that there are, ascending."""
     names = storage.names(store / FOLDER)
     return sorted(int(name[:-5]) for name in names if name.endswith(".json") and name[:-5].isdecimal())

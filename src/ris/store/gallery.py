@@ -129,7 +129,8 @@ class StoreGallery(Gallery):
     @cached_property
     def count(self) -> int:
         """See `Gallery`."""
-        return int(self._contents.count_rows())
+        with explained(self.store):
+            return int(self._contents.count_rows())
 
     @cached_property
     def shown(self) -> Positions:

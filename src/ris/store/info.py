@@ -29,6 +29,7 @@ def describe_store(gallery: StoreGallery) -> Info:
         false_positive_rate=gallery.threshold.false_positive_rate,
         bytes=gallery.size_on_disk(),
         format=FORMAT,
+        version=commit.number,
         generation=gallery.generation,
         auto=f"{choice.index}: {choice.why}",
         space_version=None if note is None else note.version,

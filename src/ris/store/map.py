@@ -18,17 +18,32 @@ STALE = 0.1
 SEED = 0
 
 
-def places(gallery: StoreGallery, progress: Progress | None) -> Places:
-    """Return the places (n, 2) of a store's pictures, by position; laid out and kept where there are none."""
+def places(gallery: StoreGallery, progress: Progress | None, keep: bool = True) -> Places:
+    """Return the places (n, 2) of a store's pictures, by position; laid out where there are none.
+
+    Args:
+        gallery: of the store.
+        progress: see `Progress`.
+        keep: what is laid out is kept in the store, and what is there by now is used; else neither.
+    """
     shown, inverse = np.unique(gallery.shown, return_inverse=True)
     numbers, vectors = gallery.numbers[shown], gallery.vectors(shown)
-    known = _known(gallery, numbers, vectors)
+    kept = StoreGallery(gallery.store, before=gallery) if keep else gallery
+    known = _known(kept.places, numbers, vectors)
     if known is not None:
         return known[inverse]
     if progress is not None:
         progress("laying out the map", 0, 1)
     found = embedding_map.project(vectors, SEED)
-    # What was laid out is no less right for not being kept.
+    if keep:
+        _keep(gallery, numbers, found)
+    if progress is not None:
+        progress("laying out the map", 1, 1)
+    return found[inverse]
+
+
+def _keep(gallery: StoreGallery, numbers: npt.NDArray[np.int64], found: Places) -> None:
+    """Put the map of contents into the store; what was laid out is no less right where that cannot be."""
     with suppress(BusyError, ReadOnlyError), locked(gallery.store):
         commit = latest(gallery.store)
         if commit.token == gallery.commit.token:
@@ -38,17 +53,12 @@ def places(gallery: StoreGallery, progress: Progress | None) -> Places:
                 changes.create(MAP, MAP_SCHEMA)
             changes.replace(MAP, table)
             changes.commit()
-    if progress is not None:
-        progress("laying out the map", 1, 1)
-    return found[inverse]
 
 
 def _known(
-    gallery: StoreGallery, numbers: npt.NDArray[np.int64], vectors: npt.NDArray[np.float32]
+    table: pa.Table | None, numbers: npt.NDArray[np.int64], vectors: npt.NDArray[np.float32]
 ) -> Places | None:
-    """Return the places of contents by the map that is kept, later ones among their neighbours."""
-    gallery = StoreGallery(gallery.store, before=gallery)
-    table = gallery.places
+    """Return the places of contents by a map, later ones among their neighbours; None where few are on it."""
     if table is None:
         return None
     order = np.argsort(np.asarray(table["content"], np.int64))

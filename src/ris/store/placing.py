@@ -215,7 +215,7 @@ class Pictures(Files):
         fresh = as_table((line.values() for line in lines), SCHEMA)
         leaving = self.rows[sorted(gone)]
         if len(gone) > REWRITTEN * len(self.table) + 1:
-            now = changes.dataset(PICTURES).to_table()
+            now = changes.read(PICTURES)
             left = ~np.isin(np.asarray(now["row"], np.int64), leaving)
             changes.replace(PICTURES, pa.concat_tables([now.filter(pa.array(left)).cast(SCHEMA), fresh]))
             return

@@ -28,9 +28,9 @@ from ris.store.tables import (
     Changes,
     as_vectors,
     explained,
+    open_version,
     projected,
     projected_schema,
-    uri,
 )
 from ris.types import Progress
 
@@ -55,7 +55,7 @@ def refit(changes: Changes, settings: Settings, report: Progress) -> None:
     former = changes.value("space")
     version = 1 + max(_fitted(changes), default=0)
     dataset = changes.dataset(CONTENTS)
-    count = dataset.count_rows()
+    count = changes.count(CONTENTS)
     report("fitting the spaces", 0, count)
     kept_beside = {COPIES: changes.before.copies is not None, REGIONS: settings.regions}
     beside = [changes.dataset(name) if kept else None for name, kept in kept_beside.items()]
@@ -82,7 +82,7 @@ def refit(changes: Changes, settings: Settings, report: Progress) -> None:
     name = projected(version)
     changes.create(name, projected_schema(len(spaces.pca.components), settings.regions))
     done = 0
-    for numbers, vectors in _parts(dataset):
+    for numbers, vectors in _parts(changes):
         read = partial(_lines, start=done, count=len(numbers))
         with explained(store):
             others = [_beside(one, dimension, read) for one in beside]
@@ -92,7 +92,7 @@ def refit(changes: Changes, settings: Settings, report: Progress) -> None:
         report("fitting the spaces", done, count)
     note = SpaceNote(version=version, contents=count, sha256=seal)
     if len(spaces.centres):
-        table = changes.dataset(name).to_table(columns=["vector", "partition"])
+        table = changes.read(name, ["vector", "partition"])
         partitions = np.asarray(table["partition"], np.int64)
         note = note.model_copy(update={"recall": measure_recall(spaces.centres, _vectors(table), partitions)})
     changes.set(space=note.model_copy(update={"indexes": _built(changes, settings, version, report)}))
@@ -106,12 +106,11 @@ def compact(changes: Changes, only_where_it_pays: bool = False) -> bool:
     """
     for name in SMALL:
         if name in changes.before.tables and len(changes.dataset(name).get_fragments()) > PARTS:
-            changes.replace(name, changes.dataset(name).to_table())
-    if only_where_it_pays and changes.value("stale") <= STALE * changes.dataset(CONTENTS).count_rows():
+            changes.replace(name, changes.read(name))
+    if only_where_it_pays and changes.value("stale") <= STALE * changes.count(CONTENTS):
         return False
     shown, numbers = (
-        np.asarray(changes.dataset(name).to_table(columns=["content"])["content"], np.int64)
-        for name in (PICTURES, CONTENTS)
+        np.asarray(changes.read(name, ["content"])["content"], np.int64) for name in (PICTURES, CONTENTS)
     )
     stale = np.setdiff1d(numbers, shown)
     pays = len(stale) > (STALE * len(numbers) if only_where_it_pays else 0)
@@ -141,8 +140,8 @@ def clean(changes: Changes) -> None:
     """Delete versions and files of a store that no kept commit names."""
     commits = kept(changes.store)
     for name in {name for commit in commits for name in commit.tables}:
+        dataset = open_version(changes.store, name)
         with explained(changes.store):
-            dataset = lance.dataset(uri(changes.store, name))
             named = min(commit.tables[name].version for commit in commits if name in commit.tables)
             former = [one["version"] for one in dataset.versions() if one["version"] < named]
             if former:
@@ -166,7 +165,7 @@ def _built(changes: Changes, settings: Settings, version: int, report: Progress)
         report("building indexes", done, len(settings.indexes))
         kind = REGISTRY[name]
         source = projected(version) if kind.projected else CONTENTS
-        vectors = _vectors(changes.dataset(source).to_table(columns=["vector"]))
+        vectors = _vectors(changes.read(source, ["vector"]))
         index = kind.index.build(vectors, kind.defaults, SEED)
         folder = index_folder(changes.store, version, name)
         try:
@@ -180,9 +179,14 @@ def _built(changes: Changes, settings: Settings, version: int, report: Progress)
     return made
 
 
-def _parts(dataset: lance.LanceDataset) -> Iterator[tuple[npt.NDArray[np.int64], Vectors]]:
+def _parts(changes: Changes) -> Iterator[tuple[npt.NDArray[np.int64], Vectors]]:
     """Yield the numbers and vectors of contents, part by part."""
-    for batch in dataset.to_batches(columns=["content", "vector"], batch_size=AT_ONCE):
+    batches = changes.dataset(CONTENTS).to_batches(columns=["content", "vector"], batch_size=AT_ONCE)
+    while True:
+        with explained(changes.store):
+            batch = next(batches, None)
+        if batch is None:
+            return
         table = pa.Table.from_batches([batch])
         yield np.asarray(table["content"], np.int64), _vectors(table)
 

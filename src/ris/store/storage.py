@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote, urlsplit
@@ -39,6 +40,8 @@ LEASE = 15.0
 
 RETRIED = 30.0
 """Seconds for which a request is tried again, where the object store does not answer."""
+RETRIES = 1000
+"""How often, at most: the seconds alone decide."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +162,13 @@ def place_of(name: str | Path | Address) -> Place:
         )
     require("remote", to=f"open {scheme}:// addresses")
     return Address(str(name).rstrip("/"))
+
+
+def lance_options(store: Place) -> dict[str, str] | None:
+    """Return how Lance tries a request again; by itself it gives up within some seconds."""
+    if not isinstance(store, Address):
+        return None
+    return {"client_max_retries": str(RETRIES), "client_retry_timeout": str(ceil(RETRIED))}
 
 
 def names(folder: Place) -> list[str]:
@@ -373,7 +383,7 @@ class _Lease:
 def _bucket(url: str) -> "ObjectStore":
     from obstore.store import from_url
 
-    return from_url(url, retry_config={"retry_timeout": timedelta(seconds=RETRIED)})
+    return from_url(url, retry_config={"max_retries": RETRIES, "retry_timeout": timedelta(seconds=RETRIED)})
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from ris.errors import RisError
 from ris.gallery import catalogue
 from ris.indexes.vectors import Vectors
 from ris.store.commits import Commit, Table, write_commit
-from ris.store.storage import Address, Place, sha256_of
+from ris.store.storage import Address, Place, lance_options, sha256_of
 from ris.types import BusyError, DamagedError, ReadOnlyError
 
 PICTURES, COLUMNS, REJECTED, MAP = "pictures", "columns", "rejected", "map"
@@ -138,11 +138,6 @@ def first_bytes(sha256: pa.ChunkedArray | pa.Array) -> npt.NDArray[np.uint64]:
     return words[whole.offset : whole.offset + len(whole), 0]
 
 
-def uri(store: Place, name: str) -> str:
-    """Return where a table lies."""
-    return str(_folder(store, name))
-
-
 def _folder(store: Place, name: str) -> Place:
     return store / f"{name}.lance"
 
@@ -155,8 +150,13 @@ def open_table(store: Place, commit: Commit, name: str) -> lance.LanceDataset:
     """
     table = commit.tables[name]
     check_files(store, {file: one for file, one in table.files.items() if file.endswith(".manifest")})
+    return open_version(store, name, table.version)
+
+
+def open_version(store: Place, name: str, version: int | None = None) -> lance.LanceDataset:
+    """Open a table at a version, or at its newest, unchecked."""
     with explained(store):
-        return lance.dataset(uri(store, name), version=table.version)
+        return lance.dataset(str(_folder(store, name)), version=version, storage_options=lance_options(store))
 
 
 Fragments: TypeAlias = dict[tuple[str, ...], pa.Table]
@@ -267,7 +267,11 @@ class Changes:
         place = _folder(self.store, name)
         with explained(self.store):
             self._open[name] = lance.write_dataset(
-                schema.empty_table(), str(place), schema, mode="overwrite" if place.exists() else "create"
+                schema.empty_table(),
+                str(place),
+                schema,
+                mode="overwrite" if place.exists() else "create",
+                storage_options=lance_options(self.store),
             )
 
     def append(self, name: str, table: pa.Table) -> None:
@@ -345,12 +349,25 @@ class Changes:
         """Open a table as it was committed: what a killed writer added to it is undone."""
         if name not in self._open:
             version = self.before.tables[name].version
-            dataset = lance.dataset(uri(self.store, name))
+            dataset = open_version(self.store, name)
             if dataset.version != version:
-                dataset = dataset.checkout_version(version)
-                dataset.restore()  # type: ignore[no-untyped-call]
+                with explained(self.store):
+                    dataset = dataset.checkout_version(version)
+                    dataset.restore()  # type: ignore[no-untyped-call]
             self._open[name] = dataset
         return self._open[name]
+
+    def read(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """Read a table, or columns of it, with what was changed."""
+        dataset = self.dataset(name)
+        with explained(self.store):
+            return dataset.to_table(columns=None if columns is None else list(columns))
+
+    def count(self, name: str) -> int:
+        """Count the lines of a table, with what was changed."""
+        dataset = self.dataset(name)
+        with explained(self.store):
+            return int(dataset.count_rows())
 
     def _check_alone(self, name: str, before: int) -> None:
         """See that nobody else has changed a table that had a version before it was written.

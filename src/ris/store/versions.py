@@ -1,11 +1,11 @@
 """The versions of a store that are kept, and how one of them is restored: an undo."""
 
 from ris.errors import RisError
-from ris.store.commits import Commit, kept, latest, locked
+from ris.store.commits import Commit, kept, latest, locked, numbers, read_commit
 from ris.store.spaces import space_file
 from ris.store.storage import Place
 from ris.store.tables import Changes, check_files
-from ris.types import DamagedError, Version
+from ris.types import DamagedError, NoSuchVersionError, Version
 
 
 def versions(store: Place) -> list[Version]:
@@ -14,20 +14,34 @@ def versions(store: Place) -> list[Version]:
     return [Version(one.number, one.written, one.pictures) for one in reversed(newest.values())]
 
 
+def kept_version(store: Place, number: int) -> Commit:
+    """Read a version that is kept.
+
+    Raises:
+        NoSuchVersionError: it is not kept.
+        DamagedError: it is damaged.
+    """
+    commit = read_commit(store, number) if number in numbers(store) else None
+    if commit is None or not commit.generation:
+        raise NoSuchVersionError(
+            f"{store} keeps no version {number}; `ris restore` without one lists those kept."
+        )
+    return commit
+
+
 def restore(store: Place, number: int) -> Commit:
     """Make a kept version the newest one; what came after it is kept, too.
 
     Rows and contents that were numbered since are not given out again.
 
     Raises:
-        RisError: that version is not kept, or not whole.
+        NoSuchVersionError: that version is not kept.
+        RisError: it is not whole.
         BusyError, ReadOnlyError: the store cannot be written.
     """
     with locked(store):
         now = latest(store)
-        former = next((commit for commit in _whole(store) if commit.number == number), None)
-        if former is None:
-            raise RisError(f"{store} keeps no version {number}; `ris restore` without one lists those kept.")
+        former = kept_version(store, number)
         try:
             for table in former.tables.values():
                 check_files(store, table.files)

@@ -246,7 +246,9 @@ def _make_folder(work: Work) -> bool:
         return True
     except FileExistsError as error:
         if not commits.is_store(store):
-            if store.is_dir() and {entry.name for entry in store.iterdir()} <= LEFTOVERS:
+            with explained(store):
+                held = {entry.name for entry in store.iterdir()} if store.is_dir() else None
+            if held is not None and held <= LEFTOVERS:
                 return False
             raise RisError(
                 f"{store} is there already and not empty; name a new folder for the store."
