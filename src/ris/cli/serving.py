@@ -39,7 +39,7 @@ def serve(
 ) -> None:
     """Serve a store in the browser, with an HTTP API.
 
-    Listens on this machine alone unless told otherwise. Reading is open; writing needs the token that is
+    Listens on this machine alone without --host. Reading is open; writing needs the token that is
     printed. The API describes itself at /docs.
 
     [bold]Examples[/bold]
