@@ -39,15 +39,15 @@ PROJECT = Path(__file__).parents[1]
 PAGES = ["README.md", *sorted(str(page.relative_to(PROJECT)) for page in (PROJECT / "docs").rglob("*.md"))]
 MAKE_THE_STORE = {"README.md", "docs/index.md", "docs/tutorial.md", "docs/how-to/index.md"}
 """Pages that begin without a store."""
-MAKE_IT_TWICE = {"README.md", "docs/index.md"}
-"""Pages that make it in the shell and in Python, each in a folder of its own."""
 NOT_RUN: dict[str, list[str]] = {
     "README.md": [
         "make demo",
-        "make setup",
+        "python3 -m venv .venv",
         "ris serve photos.ris",
         "dvc repro",
     ],
+    "docs/install.md": ["python3 -m venv .venv", "pip install '.[server]'"],
+    "docs/how-to/words.md": ["pip install 'ris[torch]'"],
     "docs/how-to/assistant.md": ["pip install 'ris[mcp]'"],
     "docs/how-to/beyond-one-machine.md": [
         "pip install 'ris[remote]'",
@@ -146,9 +146,9 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def working(page: str, kind: str, example: Path, tmp_path: Path) -> Path:
-    """Return the folder in which a page's blocks of a kind run, as it is before the first of them."""
-    folder = tmp_path / (kind if page in MAKE_IT_TWICE else "working")
+def working(page: str, example: Path, tmp_path: Path) -> Path:
+    """Return the folder in which a page's blocks run, as it is before the first of them."""
+    folder = tmp_path / "working"
     if not folder.exists():
         shutil.copytree(example, folder)
         if page in MAKE_THE_STORE:
@@ -198,7 +198,7 @@ def test_blocks_run(page: str, example: Path, tmp_path: Path, monkeypatch: pytes
     for block in blocks(page):
         if block.reason or block.kind not in (*SHELL, *PYTHON):
             continue
-        folder = working(page, "python" if block.kind in PYTHON else "shell", example, tmp_path)
+        folder = working(page, example, tmp_path)
         monkeypatch.chdir(folder)
         if block.kind in PYTHON:
             # So that a traceback names the page and its line.
@@ -259,6 +259,7 @@ def test_the_command_is_described_in_full() -> None:
     options = {
         name: {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
         for name, command in get_command(app).commands.items()  # type: ignore[attr-defined]
+        if not command.hidden
     }
     everywhere = {"--json", "--help"}
     for name, has in options.items():

@@ -80,6 +80,6 @@ class Reranking(Section):
     augmented: Positive
     """Neighbours that each gallery vector is averaged with, itself included; 1 leaves it as it is."""
     expanded: Annotated[int, Field(ge=0)]
-    """Nearest vectors that a query is drawn towards before it is asked again; 0 leaves all of this out."""
+    """First hits that a query is averaged with to search again (query expansion); 0 for none."""
     alpha: Annotated[float, Field(ge=0.0)]
     """How much more the nearest of them count than the others."""

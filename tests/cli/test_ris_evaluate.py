@@ -101,7 +101,7 @@ def test_the_table_has_the_figures(ris: Ris, judged: dict[str, Any], store: Path
     assert (ended.code, ended.err) == (0, "")
     assert "21 queries of 4 labels, encoder efficientnet_lite0.\n" in ended.out
     assert "Near-duplicates: 1 group of 2 pictures" in ended.out
-    assert "Not asked: 1 picture at the top of the folder.\n" in ended.out
+    assert "Not judged: 1 picture at the top of the folder.\n" in ended.out
     value = judged["indexes"]["knn_pca"]["mAP@R"]
     low, high = value["macro_ci95"]
     line = next(line for line in ended.out.splitlines() if line.startswith("knn_pca") and "mAP@R" in line)

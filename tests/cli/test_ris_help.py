@@ -15,7 +15,7 @@ HEAVY = ("torch", "numpy", "pandas", "PIL", "cv2", "sklearn", "fastapi", "ris.en
 
 
 def test_every_command_is_there(ris: Ris) -> None:
-    asked = "build add remove sync search find duplicates evaluate audit info verify export serve mcp"
+    asked = "build add remove sync search find duplicates evaluate audit info check export serve mcp"
     asked += " refit reencode restore relocate calibrate encoders"
     assert set(COMMANDS) == set(asked.split())
     ended = ris("--help")

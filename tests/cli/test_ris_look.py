@@ -37,7 +37,8 @@ def test_info_tells_what_the_engine_knows(ris: Ris, store: Path) -> None:
 
 
 def test_a_whole_store_is_said_to_be_whole(ris: Ris, store: Path) -> None:
-    assert ris("verify", store, "--json").json == {"whole": True, "problems": []}
+    for command in ("check", "verify"):
+        assert ris(command, store, "--json").json == {"whole": True, "problems": []}
 
 
 def test_a_damaged_store_ends_with_1(ris: Ris, own: Path) -> None:
@@ -46,7 +47,7 @@ def test_a_damaged_store_ends_with_1(ris: Ris, own: Path) -> None:
     middle = len(content) // 2
     content[middle : middle + 2000] = bytes(reversed(content[middle : middle + 2000]))
     path.write_bytes(content)
-    ended = ris("verify", "photos.ris")
+    ended = ris("check", "photos.ris")
     assert ended.code == 1
     assert ended.err.startswith("error: ")
     assert ended.err.count("\n") == 1
@@ -60,7 +61,7 @@ def test_a_damaged_store_ends_with_1(ris: Ris, own: Path) -> None:
         ("duplicates", []),
         ("evaluate", []),
         ("info", []),
-        ("verify", []),
+        ("check", []),
         ("export", ["exported"]),
         ("serve", ["--port", "0"]),
         ("sync", []),

@@ -44,6 +44,7 @@ def test_search_as_json_is_what_the_engine_answers(
             assert entry["query"] == str(given)
             expected = [{**asdict(hit), "same_picture": hit.same_picture} for hit in engine.search(given)]
             for hit in expected:
+                hit["match_score"] = hit.pop("evidence")
                 hit["outline"] = hit["outline"] and [list(corner) for corner in hit["outline"]]
             assert entry["hits"] == expected
 

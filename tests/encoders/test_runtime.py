@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_encoders import small_encoder
 
 from ris.config import Network
-from ris.encoders import cache, named, pytorch, runtime
+from ris.encoders import cache, convert_default, named, pytorch, runtime
 from ris.encoders.backbone import create
 from ris.encoders.conversion import converted
 from ris.encoders.encoder import Encoder
@@ -120,13 +121,31 @@ def test_a_cache_that_cannot_be_written_is_done_without(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("RIS_CACHE", str(tmp_path / "file"))
-    identity, weights = choose(None)
-    assert restore(identity, weights).embed(noise(1, identity.network)).shape == (1, 1280)
+    identity, weights = choose(small_encoder(tmp_path / "encoder"))
+    assert restore(identity, weights).embed(noise(1, identity.network)).shape == (1, 96)
 
 
-def test_a_second_process_needs_no_pytorch_and_calls_nobody(tmp_path: Path) -> None:
-    identity, _ = choose(None)
-    restore(identity, None)
+def test_the_default_network_of_the_package_is_that_of_the_published_weights(tmp_path: Path) -> None:
+    convert_default.main(tmp_path)
+    anew, packaged = (cache.read(folder / named.DEFAULT) for folder in (tmp_path, named.CONVERTED))
+    assert anew is not None
+    assert packaged is not None
+    pixels = noise(2, named.BACKBONES[named.DEFAULT])
+    expected = on_processor(anew, "fp32", 1)(pixels)
+    assert np.allclose(on_processor(packaged, "fp32", 1)(pixels), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_second_process_reads_what_the_first_converted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RIS_CACHE", str(tmp_path / "cache"))
+    identity, weights = choose(small_encoder(tmp_path / "encoder"))
+    expected = restore(identity, weights).embed(noise(1, identity.network))
+    monkeypatch.setattr(named, "_module", None)
+    assert np.array_equal(restore(identity, weights).embed(noise(1, identity.network)), expected)
+
+
+def test_the_default_encoder_needs_no_pytorch_and_calls_nobody(tmp_path: Path) -> None:
     (tmp_path / "openvino_telemetry").mkdir()
     (tmp_path / "openvino_telemetry/__init__.py").write_text("open('called', 'w')")
     code = f"""

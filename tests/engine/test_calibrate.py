@@ -84,13 +84,13 @@ def test_a_copy_is_no_stranger_unless_a_person_says_so(store: Path) -> None:
             ("crop.png", "00.png"),
         }
         assert found.copies
-        assert all(one.evidence <= 5.0 for one in found.strangers if one.edit == "unedited")
+        assert all(one.match_score <= 5.0 for one in found.strangers if one.edit == "unedited")
         said = engine.calibrate(
             0.001, pictures=1, strangers=40, edits=["jpeg10"], verdicts={("crop.png", "00.png"): False}
         )
         assert not said.copies
         assert {said.strangers[0].query.path, said.strangers[0].found.path} == {"00.png", "crop.png"}
-        assert said.strangers[0].evidence > 5.0
+        assert said.strangers[0].match_score > 5.0
 
 
 def test_too_few_pictures_leave_the_threshold_as_it_was(store: Path) -> None:

@@ -188,6 +188,7 @@ def test_a_search_with_an_upload_is_the_engines(live: Live, part: bytes) -> None
     first = found["hits"][0]
     assert first["picture"]["path"] == "forest/deep/1.png"
     assert first["same_picture"] is True
+    assert first["match_score"] > 0
     assert np.allclose(first["outline"], [(20, 30), (160, 30), (160, 200), (20, 200)], atol=3)
 
 

@@ -15,7 +15,7 @@ from ris.cli.changing import add, build, refit, relocate, remove, restore, sync
 from ris.cli.encoders import encoders
 from ris.cli.ending import gracefully
 from ris.cli.judging import evaluate
-from ris.cli.looking import export, info, verify
+from ris.cli.looking import check, export, info
 from ris.cli.reencoding import reencode
 from ris.cli.searching import duplicates, find, search
 from ris.cli.serving import mcp, serve
@@ -24,7 +24,7 @@ from ris.cli.text import plain
 PANELS: dict[str, Sequence[Callable[..., None]]] = {
     "Make and change a store": (build, add, remove, sync, refit, calibrate, reencode, relocate, restore),
     "Ask a store": (search, find, duplicates, serve, mcp),
-    "Look at a store": (info, verify, evaluate, audit, export),
+    "Look at a store": (info, check, evaluate, audit, export),
     "Choose a network": (encoders,),
 }
 
@@ -109,3 +109,4 @@ app = typer.Typer(
 for panel, commands in PANELS.items():
     for command in commands:
         app.command(help=_folded(command.__doc__), rich_help_panel=panel)(command)
+app.command("verify", hidden=True, help="Former name of `check`.")(check)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ris.gallery.calibrating import Verdicts
     from ris.types import Pair
 
-COLUMNS = ("one", "other", "edit", "evidence", "taken_for_copies", "same")
+COLUMNS = ("one", "other", "edit", "match_score", "taken_for_copies", "same")
 SAID = {"yes": True, "no": False}
 
 
@@ -27,8 +27,8 @@ def calibrate(
     rate: Annotated[
         float, typer.Option(help="Share of strangers that may wrongly be said to be here.")
     ] = 0.01,
-    pictures: Annotated[int, typer.Option(min=1, help="Pictures asked for after each edit.")] = 24,
-    strangers: Annotated[int, typer.Option(min=1, help="Pictures asked of the rest, at most.")] = 600,
+    pictures: Annotated[int, typer.Option(min=1, help="Queries for each edit.")] = 24,
+    strangers: Annotated[int, typer.Option(min=1, help="Queries searched for in the rest, at most.")] = 600,
     edits: Annotated[
         list[str] | None, typer.Option("--edit", help="An edit; all without it.", show_default=False)
     ] = None,
@@ -52,9 +52,10 @@ def calibrate(
 ) -> None:
     """Choose the threshold of "this very picture" over the store's own pictures.
 
-    A sample of them is asked for after edits; and each is asked of the rest, it and its copies left out, as a
-    stranger. The threshold is chosen on one half of the strangers and reported on the other, and the store
-    keeps it. Where they are too few to tell the rate, it stays as it was, and the command exits with 1.
+    A sample of them is edited and searched for. Each is also searched for as a stranger: in the rest of the
+    store, without itself and its copies. The threshold is chosen on one half of the strangers and reported on
+    the other, and the store keeps it. Where they are too few for the rate, it stays as it was, and the exit
+    code is 1.
 
     Look at the pairs with the highest score: write `yes` or `no` into the column `same` of the --judged file,
     and calibrate again.
@@ -90,8 +91,8 @@ def calibrate(
         _tell(found)
     if found.threshold is None:
         raise RisError(
-            f"{rate:.2%} cannot be told from {count(found.chosen_on, 'different picture')}: it takes "
-            f"{pictures_needed(rate):,}, and as many others to report on. The threshold stays as it was."
+            f"A rate of {rate:.2%} takes {pictures_needed(rate):,} different pictures, and as many others to "
+            f"report on; there are {found.chosen_on:,}. The threshold stays as it was."
         )
 
 
@@ -101,8 +102,8 @@ def _tell(found: "Calibrated") -> None:
     write_table(["edit", "recall"], [[name, f"{share:.3f}"] for name, share in found.recall.items()])
     write()
     for rate, threshold in found.thresholds.items():
-        told = "too few pictures to tell it" if threshold is None else f"evidence above {threshold:.2f}"
-        write(f"Threshold for {rate:.1%} of strangers wrongly said to be here: {told}")
+        chosen = "too few pictures" if threshold is None else f"match score above {threshold:.2f}"
+        write(f"Threshold for {rate:.1%} of strangers wrongly said to be here: {chosen}")
     if found.claimed_ci95 is not None:
         low, high = found.claimed_ci95
         write(
@@ -111,7 +112,7 @@ def _tell(found: "Calibrated") -> None:
         )
     write(f"{count(len(found.copies), 'pair')} were taken for copies and did not count; look at them, too.")
     for pair in found.strangers[:10]:
-        write(f"  {pair.evidence:6.2f}  {pair.query.path} ({pair.edit})  {pair.found.path}")
+        write(f"  {pair.match_score:6.2f}  {pair.query.path} ({pair.edit})  {pair.found.path}")
     say("The pairs above have the highest score; --judged lets you say which are one picture after all.")
 
 
@@ -145,7 +146,7 @@ def _write_pairs(file: Path, found: "Calibrated", verdicts: "Verdicts") -> None:
                 one, other = pair.query.path, pair.found.path
                 word = said.pop((one, other), "") or said.pop((other, one), "")
                 table.writerow(
-                    [one, other, pair.edit, f"{pair.evidence:.4f}", "yes" if copies else "no", word]
+                    [one, other, pair.edit, f"{pair.match_score:.4f}", "yes" if copies else "no", word]
                 )
         table.writerows([one, other, "", "", "", word] for (one, other), word in said.items())
 
@@ -157,7 +158,9 @@ def _write_sheet(path: Path, found: "Calibrated", engine: "SearchEngine") -> Non
         return [Shown(shrunk(engine.image(one.row)), one.path) for one in (pair.query, pair.found)]
 
     strips = [
-        Strip(f"{'taken for copies' if copies else pair.edit}, evidence {pair.evidence:.2f}", shown(pair))
+        Strip(
+            f"{'taken for copies' if copies else pair.edit}, match score {pair.match_score:.2f}", shown(pair)
+        )
         for copies, pairs in ((True, found.copies), (False, found.strangers))
         for pair in pairs
     ]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ris.engine import Change, Rejected
 
 _TOLD = 10
-"""Files, at most, of which it is told one by one why they are no use."""
+"""Rejected files that are listed one by one, at most."""
 
 
 def build(
@@ -219,8 +219,8 @@ def sync(
 ) -> None:
     """Bring the store to what its folder holds now.
 
-    New, changed, moved and deleted files are told by their content, and only what is new is embedded. The
-    store is the old one until all is done. With --json and --watch, each change is a line.
+    New, changed, moved and deleted files are recognised by their content, and only what is new is embedded.
+    The store is the old one until all is done. With --json and --watch, each change is a line.
 
     [bold]Examples[/bold]
 

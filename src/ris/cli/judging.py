@@ -42,11 +42,11 @@ def evaluate(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Tell how good a search is at your own labels.
+    """Measure how good a search is at your own labels.
 
-    Each picture's label is the name of the folder that it lies in. Every picture is asked against all others,
-    and a hit is right where its label is the query's. Near-duplicates of the query do not count, neither for
-    nor against. A folder is made into a store that is thrown away afterwards.
+    Each picture's label is the name of the folder that it lies in. Every picture is searched for in all
+    others, and a hit is right where its label is the query's. Near-duplicates of the query do not count,
+    neither for nor against. A folder is made into a store that is thrown away afterwards.
 
     micro is the mean over queries, macro the mean over labels; in brackets their 95 % intervals by bootstrap
     over queries.
@@ -89,9 +89,9 @@ def _judged(engine: "SearchEngine", progress: "Progress | None") -> dict[str, An
     from ris.indexes.registry import RERANKED, approximated
     from ris.metrics.judge import UNLABELLED, Judged, Question, codes, judge
 
-    catalogue, told = engine.pictures(), engine.info()
+    catalogue, info = engine.pictures(), engine.info()
     position = {picture.row: place for place, picture in enumerate(catalogue)}
-    found = engine.duplicates(progress=progress) if told.local_features else []
+    found = engine.duplicates(progress=progress) if info.local_features else []
     pairs = [
         (position[group.pictures[0].row], position[other.row])
         for group in found
@@ -121,13 +121,13 @@ def _judged(engine: "SearchEngine", progress: "Progress | None") -> dict[str, An
 
         judged[index] = judge(search, question, KS, N_RESAMPLES, SEED, exact, done)
     return {
-        "encoder": told.encoder,
+        "encoder": info.encoder,
         "pictures": len(catalogue),
         "labels": len(np.unique(labels[question.queries])),
         "queries": len(question.queries),
         "not_asked": {"no_label": len(catalogue) - labelled, "alone": labelled - len(question.queries)},
         "near_duplicates": {
-            "looked_for": told.local_features,
+            "looked_for": info.local_features,
             "groups": len(found),
             "pictures": sum(len(group.pictures) for group in found),
         },
@@ -141,8 +141,8 @@ def _answered(progress: "Progress", index: str, queries: int, done: int) -> None
 
 def _tell(judged: dict[str, Any]) -> None:
     queries, copies, left_out = judged["queries"], judged["near_duplicates"], judged["not_asked"]
-    asked = f"{count(queries, 'query', 'queries')} of {count(judged['labels'], 'label')}"
-    write(f"{asked}, encoder {judged['encoder']}.")
+    summary = f"{count(queries, 'query', 'queries')} of {count(judged['labels'], 'label')}"
+    write(f"{summary}, encoder {judged['encoder']}.")
     if copies["looked_for"]:
         write(
             f"Near-duplicates: {count(copies['groups'], 'group')} of {count(copies['pictures'], 'picture')}, "
@@ -155,7 +155,7 @@ def _tell(judged: dict[str, Any]) -> None:
         ("alone", "without another of the label"),
     ):
         if left_out[reason]:
-            write(f"Not asked: {count(left_out[reason], 'picture')} {words}.")
+            write(f"Not judged: {count(left_out[reason], 'picture')} {words}.")
     rows = [
         [index, metric, *(_averaged(averages, average) for average in ("micro", "macro"))]
         for index, metrics in judged["indexes"].items()

@@ -1,4 +1,4 @@
-"""The commands that look at a store: info, verify, export."""
+"""The commands that look at a store: info, check, export."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def info(store: Store, json: Json = False) -> None:
-    """Tell what a store holds and how it was made.
+    """Show what a store holds and how it was made.
 
     [bold]Examples[/bold]
 
@@ -33,7 +33,7 @@ def info(store: Store, json: Json = False) -> None:
             tell(engine.info(), engine.rejected())
 
 
-def verify(
+def check(
     store: Store,
     recall: Annotated[
         bool,
@@ -51,14 +51,14 @@ def verify(
 
     [bold]Examples[/bold]
 
-      ris verify photos.ris
-      ris verify photos.ris --recall
+      ris check photos.ris
+      ris check photos.ris --recall
     """
     from ris.engine import SearchEngine
     from ris.errors import RisError
 
     with SearchEngine.open(store) as engine:
-        problems = engine.verify()
+        problems = engine.check()
         measured = engine.recall() if recall and not problems else None
     if json:
         write_json({"whole": not problems, "problems": problems} | ({"recall": measured} if measured else {}))
@@ -105,12 +105,12 @@ def export(
 
 
 def as_json(info: "Info", rejected: "Sequence[Rejected]") -> dict[str, Any]:
-    """Return what is told of a store, for other programs."""
+    """Return the facts of a store as JSON."""
     return {**asdict(info), "rejected_files": [asdict(one) for one in rejected]}
 
 
 def tell(info: "Info", rejected: "Sequence[Rejected]") -> None:
-    """Write what is told of a store, a line each."""
+    """Write the facts of a store, a line each."""
     proof = "not kept"
     if info.local_features and info.threshold is None:
         proof = "kept, not calibrated"

@@ -28,7 +28,7 @@ def results() -> Console:
 
 
 def say(sentence: str) -> None:
-    """Tell something that is not the result."""
+    """Write a message that is not the result."""
     print(plain(sentence), file=sys.stderr)
 
 

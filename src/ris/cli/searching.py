@@ -134,7 +134,7 @@ def search(
     _check_rows([*pictures, *like, *unlike])
     with SearchEngine.open(store, urls=urls) as engine:
         filter = chosen(label, folder, min_side, min_bytes, max_bytes, after, before, where)
-        engine.count(filter)  # what is wrong with the filter is told once, before the first answer
+        engine.count(filter)  # a wrong filter is reported once, before the first answer
         marks = _Marks(like=_marked(like, engine), unlike=_marked(unlike, engine))
         if text is not None:
             found = engine.search_text(
@@ -192,7 +192,7 @@ def find(
     """Find where this very picture is, whatever was done to it.
 
     Finds originals of pictures that were cropped, resized, turned, mirrored, re-encoded or put into another.
-    Exits with 3 where one of the pictures asked for is not here.
+    Exits with 3 where one of these pictures is not here.
 
     [bold]Examples[/bold]
 
@@ -288,7 +288,7 @@ class _Report:
 
     def __init__(self, engine: "SearchEngine", box: Part | None, output: Path | None, json: bool) -> None:
         self.failed = False
-        """Whether a picture could not be asked for."""
+        """Whether a query could not be read."""
         self._engine, self._box, self._output = engine, box, output
         self._list = JsonList() if json else None
         self._strips: list[Strip] = []
@@ -312,7 +312,7 @@ class _Report:
             self._strips.append(Strip(heading, _shown(query, self._box, hits, self._engine)))
 
     def fail(self, name: str, error: RisError) -> None:
-        """Tell why a picture cannot be asked for."""
+        """Report why a query cannot be read."""
         self.failed = True
         say(f"error: {error}")
         if self._list is not None:
@@ -434,8 +434,10 @@ def _mark(hit: "Hit") -> str:
 
 
 def _entry(hit: "Hit") -> dict[str, object]:
-    """Return a hit as JSON tells it."""
-    return {**asdict(hit), "same_picture": hit.same_picture}
+    """Return a hit for JSON."""
+    values = asdict(hit)
+    score = values.pop("evidence")
+    return {**values, "match_score": score, "same_picture": hit.same_picture}
 
 
 def _write_hits(hits: "Sequence[Hit]") -> None:

@@ -50,7 +50,7 @@ def serve(
 ) -> None:
     """Serve a store in the browser, with an HTTP API.
 
-    Listens on this machine alone unless told otherwise. Reading is open; writing needs the token that is
+    Listens on this machine alone without --host. Reading is open; writing needs the token that is
     printed. The API describes itself at /docs. With --version or --follow it is a replica, which only reads:
     run as many as you like on one store.
 

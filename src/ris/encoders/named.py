@@ -16,15 +16,17 @@ from ris.encoders.registry import ENTRIES, Entry, check_licence, named
 from ris.encoders.runtime import Precision
 from ris.encoders.weights import fetch_weights
 from ris.errors import RisError
+from ris.extras import require
 from ris.indexes.projection import normalise
 from ris.indexes.vectors import Vectors
 from ris.types import BadQueryError, DamagedError
 
 if TYPE_CHECKING:
+    import openvino as ov
     from torch import nn
 
 
-# PyTorch, the larger part of a start, is imported only by those functions that cannot do without.
+# PyTorch is an extra, and the larger part of a start: only functions that cannot do without import it.
 
 Runtime: TypeAlias = Literal["openvino", "pytorch"]
 """What computes: the first on a processor, the second on a GPU."""
@@ -39,6 +41,9 @@ BACKBONES = {
 
 Lite0 sees pictures resized to 224, all of their shorter side, as in the committed run; at its training it saw
 crops of 256."""
+
+CONVERTED = Path(__file__).parent / "networks"
+"""Networks that come with the package, in the form of `ris.encoders.cache`, in folders of their names."""
 
 
 class _Computing(TypedDict):
@@ -103,12 +108,14 @@ def choose(
     check_licence(entry, accept_licence)
     if weights is None and entry.name in BACKBONES:
         return _packaged(BACKBONES[entry.name], computing), None
+    require("torch", to=f"use {entry.name}")
     return _published(entry, weights, computing)
 
 
 def _of_folder(folder: Path, weights: Path | None, computing: _Computing) -> tuple[Identity, bytes]:
     if weights is not None:
         raise RisError(f"{folder} is an encoder with its own weights; leave the file of weights out.")
+    require("torch", to=f"use the encoder {folder}")
     from ris.encoders.encoder import Encoder
 
     network, own = Encoder.open(folder).network, (folder / "weights.safetensors").read_bytes()
@@ -159,22 +166,22 @@ def restore(identity: Identity, weights: bytes | None, threads: int = 1) -> Embe
 
     Raises:
         DamagedError: the weights are gone, or are others than those that the store was made with.
-        RisError: nothing here computes as it was computed there.
+        RisError: nothing here computes as it was computed there, or PyTorch is needed and not installed.
     """
-    network, file = identity.network, None
+    network = identity.network
     if identity.packaged:
-        file = _packaged_file(identity)
+        _check_packaged(identity)
     elif weights is None or _sha256(weights) != identity.weights:
         raise DamagedError("The store's encoder is damaged; build the store anew.")
-    if identity.runtime == "pytorch":
-        return _on_gpu(identity, weights, file)
-    place = cache.place(network, identity.weights)
-    model = cache.read(place)
+    model = None
+    if identity.packaged and identity.runtime == "openvino":
+        model = cache.read(CONVERTED / network.name)
     if model is None:
-        from ris.encoders.conversion import converted
-
-        model = converted(_module(network, weights, file), network)
-        cache.keep(place, model)
+        require("torch", to=f"use {network.name}")
+        file = _packaged_file(identity) if identity.packaged else None
+        if identity.runtime == "pytorch":
+            return _on_gpu(identity, weights, file)
+        model = _converted(identity, weights, file)
     return Embedder(network, runtime.on_processor(model, identity.precision, threads))
 
 
@@ -190,9 +197,22 @@ def directions(identity: Identity) -> Vectors:
             f"Words say nothing to the store's encoder, {identity.network.name}; build a store with one of "
             f"{able}, or search by a picture."
         )
+    _check_packaged(identity)
+    require("torch", to="search with words", error=BadQueryError)
     from ris.encoders.backbone import last_layer
 
     return normalise(last_layer(identity.network, _packaged_file(identity)).numpy())
+
+
+def _converted(identity: Identity, weights: bytes | None, file: Path | None) -> "ov.Model":
+    place = cache.place(identity.network, identity.weights)
+    model = cache.read(place)
+    if model is None:
+        from ris.encoders.conversion import converted
+
+        model = converted(_module(identity.network, weights, file), identity.network)
+        cache.keep(place, model)
+    return model
 
 
 def _on_gpu(identity: Identity, weights: bytes | None, file: Path | None) -> Embedder:
@@ -226,6 +246,7 @@ def _module(network: Network, weights: bytes | None, file: Path | None) -> "nn.M
 def _computing(device: Device) -> _Computing:
     if device == "cpu":
         return {"runtime": "openvino", "precision": "bf16" if runtime.has_bf16() else "fp32"}
+    require("torch", to=f"use {device}")
     from ris.encoders import pytorch
 
     if pytorch.gpu() != device:
@@ -238,7 +259,7 @@ def _packaged(backbone: Backbone, computing: _Computing) -> Identity:
     return Identity(network=network, weights=str(backbone.weights.checksum), packaged=True, **computing)
 
 
-def _packaged_file(identity: Identity) -> Path:
+def _check_packaged(identity: Identity) -> None:
     name = identity.network.name
     backbone = BACKBONES.get(name)
     computing: _Computing = {"runtime": identity.runtime, "precision": identity.precision}
@@ -247,7 +268,10 @@ def _packaged_file(identity: Identity) -> Path:
             f"The store was made with another {name} than this version has, whose vectors do not "
             "belong together; build it anew."
         )
-    file = fetch_weights(backbone, Path())
+
+
+def _packaged_file(identity: Identity) -> Path:
+    file = fetch_weights(BACKBONES[identity.network.name], Path())
     assert file is not None
     return file
 

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 
 from ris.config import Backbone, Network, Section, Weights
 from ris.errors import RisError
+from ris.extras import require
 
 TIMM = "timm:"
 """Before the name of a model of timm."""
@@ -94,6 +95,7 @@ def check_licence(entry: Entry, accepted: bool) -> None:
 
 def _of_timm(model: str) -> Entry:
     """Describe a pre-trained model of timm by timm's own data config."""
+    require("torch", to="use models of timm")
     import timm
     import torch
     from timm.data.config import resolve_data_config

@@ -1,4 +1,4 @@
-"""What goes wrong, told as RFC 9457 has it: application/problem+json."""
+"""Errors as RFC 9457 has them: application/problem+json."""
 
 import errno
 import logging
@@ -29,7 +29,7 @@ log = logging.getLogger("ris.serve")
 MEDIA_TYPE = "application/problem+json"
 FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 MISTAKES, LETTERS = 5, 200
-"""Of a request that are told, and of each, at most."""
+"""Mistakes of a request that are listed, and letters of each, at most."""
 
 
 class Mistake(BaseModel):
@@ -136,8 +136,8 @@ def add_handlers(app: FastAPI) -> None:
             Mistake(where=".".join(str(part) for part in one["loc"])[:LETTERS], what=one["msg"][:LETTERS])
             for one in error.errors()[:MISTAKES]
         ]
-        told = "; ".join(f"{one.where}: {one.what}" for one in mistakes)
-        return ProblemResponse(422, f"The request is not as it should be ({told}).", errors=mistakes)
+        listed = "; ".join(f"{one.where}: {one.what}" for one in mistakes)
+        return ProblemResponse(422, f"The request is not as it should be ({listed}).", errors=mistakes)
 
     app.add_exception_handler(RisError, of_engine)
     app.add_exception_handler(OSError, of_engine)

@@ -1,4 +1,4 @@
-"""Routes that tell what the store holds."""
+"""Routes that read what the store holds."""
 
 import csv
 from collections.abc import Callable
@@ -60,7 +60,7 @@ FOREVER, ASK_AGAIN = "private, max-age=31536000, immutable", "private, no-cache"
 
 
 def not_ready(working: Working) -> JSONResponse:
-    """Tell how far something is."""
+    """Report how far something is."""
     return JSONResponse(working.model_dump(), 202, {"Retry-After": "1"})
 
 
@@ -91,7 +91,7 @@ def router(service: Service) -> APIRouter:
 
     @routes.get("/about", summary="What is served")
     def about(engine: Current) -> About:
-        """Tell what the store is and what the server allows."""
+        """Describe the store and what the server allows."""
         return About.of(engine.info(), engine.location.name, urls=settings.urls, max_bytes=settings.max_bytes)
 
     @routes.get("/labels", summary="All labels")
@@ -118,7 +118,7 @@ def router(service: Service) -> APIRouter:
 
     @routes.get("/pictures/{row}", summary="One picture's facts", responses=responses(404))
     def picture(engine: Current, row: RowInPath) -> PictureOut:
-        """Tell what is known of a picture."""
+        """Return what is known of a picture."""
         return PictureOut.of(engine.picture(row))
 
     @routes.get(

@@ -1,4 +1,4 @@
-"""What the API is asked with and what it answers, as JSON."""
+"""Requests and responses of the HTTP API, as JSON."""
 
 from dataclasses import fields
 from typing import Annotated, Any, Literal, Self
@@ -117,7 +117,7 @@ class SearchOptions(Where, Part, Marks):
     index: IndexName = Field("auto", description=f"What to search by; `auto` lets the store choose. {NOTES}.")
     max_distance: float | None = Field(None, ge=0, le=2, description="Of a hit.")
     collapse: bool = Field(False, description="Fold near-duplicates among the hits into the nearest of them.")
-    verify: bool = Field(True, description="Have geometry tell which hits are the very same picture.")
+    verify: bool = Field(True, description="Check by geometry which hits are the very same picture.")
 
 
 class RowPart(Part):
@@ -193,7 +193,7 @@ class HitOut(BaseModel):
         description="What is proven of it and the query; null where it was not looked at."
     )
     same_picture: bool | None = Field(description="Whether that is the same picture.")
-    evidence: float = Field(description="How much points and pixels speak for that.")
+    match_score: float = Field(description="How strongly points and pixels say that it is the same picture.")
     inliers: int = Field(description="Points of both pictures that agree.")
     mirrored: bool
     outline: list[tuple[float, float]] | None = Field(
@@ -208,6 +208,7 @@ class HitOut(BaseModel):
         return cls(
             **{
                 **_values(hit),
+                "match_score": hit.evidence,
                 "same_picture": hit.same_picture,
                 "difference": DifferenceOut.of(hit.difference),
                 "picture": PictureOut.of(hit.picture),

@@ -1,4 +1,4 @@
-"""Runs the application: one process, on this machine alone unless told otherwise."""
+"""Runs the application: one process, on this machine alone unless `host` says otherwise."""
 
 import logging
 import socket
