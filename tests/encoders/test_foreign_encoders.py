@@ -105,7 +105,7 @@ def test_a_network_larger_than_its_weights_is_not_built(
 
     monkeypatch.setattr(timm, "create_model", created)
     told = opened_with(folder, json.dumps(described))
-    assert "too few for the 630,764,800 numbers of vit_huge_patch14_224" in told
+    assert "bytes are too few for the 630,764,800 numbers of vit_huge_patch14_224." in told
     assert built
     assert {device.type for device in built} == {"meta"}
 
@@ -119,7 +119,7 @@ def test_a_network_larger_than_its_weights_is_not_built(
         packaged=False,
     )
     with pytest.raises(
-        RisError, match=r"The store's encoder has .* bytes, too few for the 630,764,800 numbers"
+        RisError, match=r"The store's encoder is damaged, .* too few for the 630,764,800 numbers"
     ):
         restore(identity, weights)
 

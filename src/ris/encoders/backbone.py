@@ -48,8 +48,8 @@ def create_for(network: Network, weights: int, name: str) -> nn.Module:
         numbers = sum(tensor.numel() for tensor in create(network).state_dict().values())
     if numbers > weights:
         raise DamagedError(
-            f"{name} has {weights:,} bytes, too few for the {numbers:,} numbers of {network.model}, which "
-            "its description names; take the weights and the description of one network."
+            f"{name} is damaged, or holds the weights of another network: {weights:,} bytes are too few for "
+            f"the {numbers:,} numbers of {network.model}."
         )
     return create(network)
 
