@@ -129,17 +129,23 @@ def take(store: str | Path) -> Path:
 
 
 def discard(store: str | Path) -> Path:
-    """Delete the second store; return where it lay.
+    """Delete the second store; return where it lay. Broken off and called again, it ends what it began.
 
     Raises:
         RisError: there is none.
         BusyError: it is being made.
     """
     new = stores.beside(_local(store))
-    if not is_store(new):
+    gone = new.with_name(f"{new.name}.discarded")
+    begun = gone.exists()
+    if begun:
+        shutil.rmtree(gone)
+    if is_store(new):
+        with locked(new):
+            new.rename(gone)
+        shutil.rmtree(gone)
+    elif not begun:
         raise RisError(f"{new} holds no store, so there is nothing to discard.")
-    with locked(new):
-        shutil.rmtree(new)
     return new
 
 

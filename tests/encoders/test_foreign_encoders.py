@@ -1,5 +1,6 @@
 """An encoder folder from elsewhere is data: nothing is fetched for it, and each damage is one sentence."""
 
+import hashlib
 import json
 import shutil
 import socket
@@ -7,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +17,7 @@ from ris.artifacts import checksum
 from ris.config import Network
 from ris.encoders.backbone import create
 from ris.encoders.encoder import MAX_BYTES, Encoder
+from ris.encoders.named import Identity, restore
 from ris.errors import RisError
 
 
@@ -84,6 +88,40 @@ def test_any_value_of_a_field_is_taken_or_refused(folder: Path, field: str, valu
 def test_a_description_is_bounded_before_it_is_read(folder: Path) -> None:
     assert f"more than {MAX_BYTES} bytes" in opened_with(folder, "[" * (MAX_BYTES + 1))
     assert "not valid JSON" in opened_with(folder, "[" * MAX_BYTES)
+
+
+def test_a_network_larger_than_its_weights_is_not_built(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of 2.5 GB where the folder has a few MB."""
+    giant = {"library": "timm", "model": "vit_huge_patch14_224", "dimension": 1280, "crop": 32}
+    described = json.loads((folder / "encoder.json").read_text()) | giant
+    built: list[torch.device] = []
+    create_model = timm.create_model
+
+    def created(*arguments: Any, **options: Any) -> Any:
+        built.append(torch.get_default_device())
+        return create_model(*arguments, **options)
+
+    monkeypatch.setattr(timm, "create_model", created)
+    told = opened_with(folder, json.dumps(described))
+    assert "bytes are too few for the 630,764,800 numbers of vit_huge_patch14_224." in told
+    assert built
+    assert {device.type for device in built} == {"meta"}
+
+    weights = (folder / "weights.safetensors").read_bytes()
+    network = Network(**{key: one for key, one in described.items() if key not in ("format", "weights")})
+    identity = Identity(
+        network=network,
+        weights=f"sha256:{hashlib.sha256(weights).hexdigest()}",
+        runtime="openvino",
+        precision="fp32",
+        packaged=False,
+    )
+    with pytest.raises(
+        RisError, match=r"The store's encoder is damaged, .* too few for the 630,764,800 numbers"
+    ):
+        restore(identity, weights)
 
 
 @pytest.mark.parametrize("cut", [0, 4, 8, 100, -1, "noise"])

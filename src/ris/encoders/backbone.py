@@ -32,6 +32,28 @@ def create(network: Network) -> nn.Module:
     return module.to(memory_format=torch.channels_last)
 
 
+def create_for(network: Network, weights: int, name: str) -> nn.Module:
+    """Build a network as `create` does, for weights that were handed over; a larger one is not built.
+
+    Args:
+        network: as whoever handed over the weights describes it.
+        weights: how many bytes they have.
+        name: of what holds them, for the message.
+
+    Raises:
+        DamagedError: the network has more numbers than the weights have bytes.
+        RisError: see `create`.
+    """
+    with torch.device("meta"):
+        numbers = sum(tensor.numel() for tensor in create(network).state_dict().values())
+    if numbers > weights:
+        raise DamagedError(
+            f"{name} is damaged, or holds the weights of another network: {weights:,} bytes are too few for "
+            f"the {numbers:,} numbers of {network.model}."
+        )
+    return create(network)
+
+
 def check_sees(network: Network, side: int, key: str) -> None:
     """Check that a network makes a vector of a picture of `side` x `side` pixels; nothing is computed.
 

@@ -12,7 +12,7 @@ from torch import nn
 from ris.artifacts import checksum, read_json, write_json, writing
 from ris.config import Network
 from ris.encoders import pytorch, runtime
-from ris.encoders.backbone import create, load_state
+from ris.encoders.backbone import create_for, load_state
 from ris.encoders.conversion import converted
 from ris.encoders.embedder import Embedder
 from ris.errors import RisError
@@ -63,7 +63,7 @@ class Encoder:
             network = Network.model_validate(identity)
         except ValidationError as error:
             raise RisError(f"{described} is damaged; make it anew with `dvc repro`.") from error
-        module = create(network)
+        module = create_for(network, weights.stat().st_size, str(weights))
         load_state(module, str(weights), lambda: load_file(weights))
         return cls(network, module)
 

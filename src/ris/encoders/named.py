@@ -232,14 +232,15 @@ def _module(network: Network, weights: bytes | None, file: Path | None) -> "nn.M
     """Build a network with the weights that a store keeps, or with those of a file."""
     from safetensors.torch import load
 
-    from ris.encoders.backbone import create, load_state, pretrained_state
+    from ris.encoders.backbone import create, create_for, load_state, pretrained_state
 
-    module = create(network)
     if file is not None:
+        module = create(network)
         module.load_state_dict(pretrained_state(network, file))
-    else:
-        assert weights is not None
-        load_state(module, "The store's encoder", lambda: load(weights))
+        return module
+    assert weights is not None
+    module = create_for(network, len(weights), "The store's encoder")
+    load_state(module, "The store's encoder", lambda: load(weights))
     return module
 
 

@@ -50,7 +50,7 @@ def _parts(gallery: StoreGallery) -> Iterator[Callable[[], object]]:
         yield lambda: gallery.candidates
     note = commit.space
     if note is not None:
-        yield lambda: Spaces.read(store, note.version, note.sha256)
+        yield lambda: Spaces.read(store, commit)
         yield lambda: gallery.projected
         for name in note.indexes:
             yield partial(open_built, store, commit, name)

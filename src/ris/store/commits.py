@@ -8,14 +8,14 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from ris.config import Section
 from ris.encoders.named import Identity
 from ris.errors import RisError
-from ris.gallery.settings import Settings
+from ris.gallery.settings import BuiltIndex, Settings
 from ris.store import storage
 from ris.store.storage import Place
 from ris.types import BusyError, DamagedError
@@ -29,17 +29,33 @@ KEPT = 100
 """Commits that are kept, the newest: as far back as a reader or an undo can go."""
 
 
+Count = Annotated[int, Field(ge=0, le=2**53)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+TableName = Annotated[str, Field(pattern=r"^[a-z]+(_[0-9]+)?$")]
+FileName = Annotated[str, Field(pattern=r"^[a-z]+(_[0-9]+)?\.lance/(data|_versions|_deletions)/[\w.-]+$")]
+"""Of a file of a table; nothing else of the store, and nothing outside of it."""
+
+
+def _no_zero(path: str) -> str:
+    if "\0" in path or not path:
+        raise ValueError("it is no path")
+    return path
+
+
+FolderName = Annotated[str, AfterValidator(_no_zero)]
+
+
 class Table(Section):
     """A version of a Lance table, and the SHA-256 of every file that it is made of, relative to the store."""
 
-    version: int
-    files: dict[str, str]
+    version: Count
+    files: dict[FileName, Digest]
 
 
 class Recall(Section):
     """What the approximate index of a store finds, measured on its own vectors."""
 
-    n_probes: int
+    n_probes: Annotated[int, Field(ge=1)]
     """Partitions that a search looks into."""
     k: int
     queries: int
@@ -53,14 +69,14 @@ class Recall(Section):
 class SpaceNote(Section):
     """The spaces of a store: fitted once, and used until they are fitted again."""
 
-    version: int
-    contents: int
+    version: Count
+    contents: Count
     """How many they were fitted to."""
-    sha256: str
+    sha256: Digest
     """Of their file."""
     recall: Recall | None = None
     """None where there are no partitions."""
-    indexes: Mapping[str, str] = Field(default_factory=dict)
+    indexes: Mapping[BuiltIndex, Digest] = Field(default_factory=dict)
     """SHA-256 of the index.json of each other index, by its name."""
 
 
@@ -81,40 +97,40 @@ class ThresholdNote(Section):
 class Folder(Section):
     """Where the pictures lie."""
 
-    relative: str
+    relative: FolderName
     """To the store: the two may be moved together."""
-    absolute: str
+    absolute: FolderName
 
 
 class Commit(Section):
     """All that a store is at one moment."""
 
     format: int
-    token: str
+    token: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
     """Drawn when the store was made."""
-    number: int
+    number: Count
     """Counts the commits."""
-    generation: int
+    generation: Count
     """Counts those that changed what is searched."""
     identity: Identity
     copies: Identity | None = None
     """The encoder by which copies are looked for; None where that is the same one."""
     settings: Settings
     folder: Folder
-    tables: dict[str, Table]
-    rows: int
+    tables: dict[TableName, Table]
+    rows: Count
     """Rows given out so far; the next picture's is one more."""
-    contents: int
+    contents: Count
     """Numbers of contents given out so far."""
-    pictures: int
-    stale: int = 0
+    pictures: Count
+    stale: Count = 0
     """At most so many contents are shown by no picture."""
     space: SpaceNote | None = None
     threshold: ThresholdNote | None = None
     """None where the package's holds."""
-    unread: int | None = None
+    unread: Count | None = None
     """Files that a build has still to read; None when it has ended."""
-    written: float | None = None
+    written: Annotated[float, Field(ge=0, le=1e11)] | None = None
     """When, seconds since 1970."""
 
 

@@ -115,7 +115,7 @@ class Contents:
                 changes.append(name, beside_table(numbers, vectors, self._for_copies.identity))
         note = changes.before.space
         if note is not None:
-            self._spaces = self._spaces or Spaces.read(changes.store, note.version, note.sha256)
+            self._spaces = self._spaces or Spaces.read(changes.store, changes.before)
             found = self._spaces.project(embedded, changes.before.settings)
             changes.append(projected(note.version), projected_lines(found, numbers, note.sha256))
         changes.set(contents=self._next - 1)

@@ -57,6 +57,7 @@ from ris.store.tables import (
     projected,
     read_fragments,
     read_small,
+    sound,
     vector_checksums,
 )
 from ris.types import DamagedError, Rejected
@@ -146,7 +147,12 @@ class StoreGallery(Gallery):
     @cached_property
     def numbers(self) -> npt.NDArray[np.int64]:
         """The number (m,) of each content, ascending."""
-        return np.asarray(self._keys["content"], np.int64)
+        if any(column.null_count for column in self._keys.columns):
+            raise DamagedError(f"The contents of {self.store} are damaged; build it anew.")
+        found = np.asarray(self._keys["content"], np.int64)
+        if (np.diff(found) <= 0).any():
+            raise DamagedError(f"The contents of {self.store} are damaged; build it anew.")
+        return found
 
     def vectors(self, contents: Positions | None = None) -> Vectors:
         """See `Gallery`.
@@ -171,10 +177,9 @@ class StoreGallery(Gallery):
     @cached_property
     def spaces(self) -> Spaces | None:
         """The spaces; None where there are none."""
-        note = self.commit.space
-        if note is None:
+        if self.commit.space is None:
             return None
-        return self._taken.spaces or Spaces.read(self.store, note.version, note.sha256)
+        return self._taken.spaces or Spaces.read(self.store, self.commit)
 
     @cached_property
     def whole(self) -> Space:
@@ -268,7 +273,9 @@ class StoreGallery(Gallery):
         names = ["features", "features_checksum", "sha256"]
         with explained(self.store):
             table = self._contents.take(contents, columns=names).to_pydict()
-        return list(zip(*(table[name] for name in names), strict=True))
+        return [
+            (data, checksum, sha256 or b"") for data, checksum, sha256 in zip(*table.values(), strict=True)
+        ]
 
     @cached_property
     def feature_checksums(self) -> npt.NDArray[np.uint32]:
@@ -374,6 +381,7 @@ class StoreGallery(Gallery):
                 if (
                     not np.array_equal(owners, self.numbers[part])
                     or (sums != np.asarray(batch["vector_checksum"], np.uint64)).any()
+                    or not sound(found[part]).all()
                 ):
                     raise damaged
                 start += len(batch)
@@ -394,7 +402,12 @@ class StoreGallery(Gallery):
     def _partitions(self) -> npt.NDArray[np.int64]:
         with explained(self.store):
             table = self._projected_table.to_table(columns=["partition"])
-        return np.asarray(table["partition"], np.int64)
+        found = np.asarray(table["partition"].fill_null(-1), np.int64)
+        spaces = self.spaces
+        assert spaces is not None
+        if len(found) and not 0 <= found.min() <= found.max() < len(spaces.centres):
+            raise DamagedError(f"The spaces of {self.store} are damaged; `ris refit` makes them anew.")
+        return found
 
     def _read_vectors(self, contents: Positions | None) -> Vectors:
         """Read the vectors of some contents, or of all, each after its checksum."""
@@ -421,7 +434,7 @@ class StoreGallery(Gallery):
         """Return the vectors (j, D) of a part of the contents, those at positions (j,)."""
         vectors = as_vectors(table["vector"], self.network.dimension)
         sums = vector_checksums(vectors, first_bytes(table["sha256"]), self.identity.seal)
-        damaged = contents[sums != np.asarray(table["vector_checksum"], np.uint64)]
+        damaged = contents[(sums != np.asarray(table["vector_checksum"], np.uint64)) | ~sound(vectors)]
         if len(damaged):
             shown = self.pictures_showing(int(damaged[0]))
             paths = self.catalogue.paths(shown) or ["a picture that was removed"]
@@ -465,15 +478,14 @@ class StoreGallery(Gallery):
                 if (
                     not np.array_equal(owners, numbers[start : start + len(batch)])
                     or (sums != np.asarray(batch["vector_checksum"], np.uint64)).any()
+                    or not sound(vectors).all()
                 ):
                     raise damaged
                 start += len(batch)
-                yield Projected(
-                    vectors,
-                    np.asarray(batch["length"], np.float32),
-                    np.asarray(batch["partition"], np.int64),
-                    self._region_lengths(batch),
-                )
+                lengths, of_regions = np.asarray(batch["length"], np.float32), self._region_lengths(batch)
+                if not ((lengths > 0).all() and (of_regions > 0).all()):
+                    raise damaged
+                yield Projected(vectors, lengths, np.asarray(batch["partition"], np.int64), of_regions)
         if start != self.count:
             raise damaged
 
@@ -556,13 +568,19 @@ class StoredFeatures:
             DamagedError: they are not there, or not as they were written.
         """
         if self._cache is None:
-            return decode(self._read(int(content)))
+            return self._decoded(self._read(int(content)))
         number = int(self._gallery.numbers[content])
         data = self._cache.get(number)
         if data is None or not self._belongs(data, int(content)):
             data = self._read(int(content))
             self._cache.put(number, data)
-        return decode(data)
+        return self._decoded(data)
+
+    def _decoded(self, data: bytes) -> LocalFeatures:
+        features = decode(data)
+        if min(features.size) < 1 or not features.grey.size:
+            raise DamagedError(f"Local features in {self._gallery.store} are damaged; build it anew.")
+        return features
 
     def _belongs(self, data: bytes, content: int) -> bool:
         """Tell whether packed features are those of a content."""
@@ -610,7 +628,7 @@ def open_built(store: Place, commit: Commit, name: str) -> Index:
     folder = index_folder(store, note.version, name)
     dimension = commit.identity.network.dimension
     if REGISTRY[name].projected:
-        dimension = len(Spaces.read(store, note.version, note.sha256).pca.components)
+        dimension = len(Spaces.read(store, commit).pca.components)
     check_files(store, {f"{index_name(note.version, name)}/index.json": note.indexes[name]})
     with explained(store), fetched(folder) as local:
         try:

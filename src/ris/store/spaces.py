@@ -6,6 +6,7 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+from safetensors import SafetensorError
 from safetensors.numpy import load, save
 from threadpoolctl import threadpool_limits
 
@@ -15,6 +16,7 @@ from ris.gallery.spaces import fit_basis, for_copies, projected, projected_lengt
 from ris.indexes.ivf import IvfIndex, fit_centres
 from ris.indexes.projection import Projection
 from ris.indexes.vectors import Vectors
+from ris.store.commits import Commit
 from ris.store.storage import Place, write
 from ris.store.tables import check_files
 from ris.types import DamagedError
@@ -138,14 +140,15 @@ class Spaces:
         write(store / space_file(version), data)
 
     @classmethod
-    def read(cls, store: Place, version: int, sha256: str) -> Self:
-        """Read a version of a store's, after its checksum.
+    def read(cls, store: Place, commit: Commit) -> Self:
+        """Read those of a commit that has some, after their checksum.
 
         Raises:
-            DamagedError: it is damaged.
+            DamagedError: they are damaged, or not of the store's encoders.
         """
-        name = space_file(version)
-        check_files(store, {name: sha256})
+        assert commit.space is not None
+        name = space_file(commit.space.version)
+        check_files(store, {name: commit.space.sha256})
         try:
             arrays = load((store / name).read_bytes())
             pca, whitened = (
@@ -154,9 +157,34 @@ class Spaces:
                 )
                 for of in ("pca.", "whitened.")
             )
-            return cls(pca, whitened, arrays["centres"])
-        except (KeyError, ValueError, OSError) as error:
+            spaces = cls(pca, whitened, arrays["centres"])
+            if not spaces._fit(commit):
+                raise ValueError
+            return spaces
+        except (SafetensorError, LookupError, ValueError, TypeError, AttributeError, OSError) as error:
             raise DamagedError(f"{store / name} holds no spaces; build the store anew.") from error
+
+    def _fit(self, commit: Commit) -> bool:
+        """Tell whether they are of a store's encoders, and finite."""
+        encoders = (commit.identity, commit.copies or commit.identity)
+        for space, encoder in zip((self.pca, self.whitened), encoders, strict=True):
+            size, classes, dimension = len(space.components), len(space.classifier), encoder.network.dimension
+            shapes = {
+                "mean": (dimension + classes,),
+                "components": (size, dimension + classes),
+                "scale": (size,),
+                "classifier": (classes, dimension),
+            }
+            arrays = [getattr(space, name) for name in shapes]
+            if [one.shape for one in arrays] != [*shapes.values()]:
+                return False
+            if not all(np.isfinite(one).all() for one in (*arrays, space.sharpness)):
+                return False
+        return (
+            self.centres.shape[1:] == (len(self.pca.components),)
+            and self.centres.dtype == np.float32
+            and bool(np.isfinite(self.centres).all())
+        )
 
 
 def space_file(version: int) -> str:

@@ -13,6 +13,7 @@ import lance
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ris.copies import views
 from ris.errors import RisError
@@ -34,6 +35,8 @@ REJECTED_SCHEMA = pa.schema(
     }
 )
 MAP_SCHEMA = pa.schema({"content": pa.int64(), "x": pa.float32(), "y": pa.float32()})
+LARGEST = 1e6
+"""No number of a vector is as large: the encoder's have length 1."""
 SMALL = {
     PICTURES: catalogue.SCHEMA,
     COLUMNS: catalogue.COLUMNS_SCHEMA,
@@ -129,6 +132,12 @@ def vector_checksums(vectors: Vectors, owners: npt.NDArray[np.uint64], seal: str
     return sums + owners * np.uint64(0x9E3779B97F4A7C15)
 
 
+def sound(vectors: Vectors) -> npt.NDArray[np.bool_]:
+    """Tell which (n,) of vectors (n, d) hold numbers that an encoder or a projection can give."""
+    found: npt.NDArray[np.bool_] = (vectors.max(axis=1) < LARGEST) & (vectors.min(axis=1) > -LARGEST)
+    return found
+
+
 def first_bytes(sha256: pa.ChunkedArray | pa.Array) -> npt.NDArray[np.uint64]:
     """Return the first eight bytes (n,) of a column of SHA-256 sums, as numbers."""
     whole = sha256.combine_chunks() if isinstance(sha256, pa.ChunkedArray) else sha256
@@ -146,17 +155,40 @@ def open_table(store: Place, commit: Commit, name: str) -> lance.LanceDataset:
     """Open a table at its version in a commit; its manifest is checked first, its data is not.
 
     Raises:
-        DamagedError: it is not as it was committed.
+        DamagedError: it is not as it was committed, or no table of its name.
     """
-    table = commit.tables[name]
+    table = commit.tables.get(name)
+    if table is None:
+        raise DamagedError(f"{store} lacks its table {name}; build it anew.")
     check_files(store, {file: one for file, one in table.files.items() if file.endswith(".manifest")})
-    return open_version(store, name, table.version)
+    dataset = open_version(store, name, table.version)
+    with explained(store):
+        if not dataset.schema.equals(_schema(commit, name, dataset.schema)):
+            raise DamagedError(f"The table {name} of {store} has other columns; build the store anew.")
+        if not {*_files(name, dataset)} <= table.files.keys():
+            raise DamagedError(f"{store} has no checksum of all of its table {name}; build the store anew.")
+        return dataset
 
 
 def open_version(store: Place, name: str, version: int | None = None) -> lance.LanceDataset:
     """Open a table at a version, or at its newest, unchecked."""
     with explained(store):
         return lance.dataset(str(_folder(store, name)), version=version, storage_options=lance_options(store))
+
+
+def _schema(commit: Commit, name: str, found: pa.Schema) -> pa.Schema:
+    """Return what columns a table has to have; `found` tells how many dimensions the spaces have."""
+    dimension, beside = (one.network.dimension for one in (commit.identity, commit.copies or commit.identity))
+    if name in SMALL:
+        return SMALL[name]
+    if name == CONTENTS:
+        return contents_schema(dimension)
+    if name in (COPIES, REGIONS):
+        return beside_schema(beside if name == COPIES else views.REGIONS * beside)
+    kind = found.field("vector").type if "vector" in found.names else pa.null()
+    return projected_schema(
+        kind.list_size if pa.types.is_fixed_size_list(kind) else 0, commit.settings.regions
+    )
 
 
 Fragments: TypeAlias = dict[tuple[str, ...], pa.Table]
@@ -180,7 +212,19 @@ def read_fragments(store: Place, commit: Commit, name: str, known: Fragments | N
                 continue
             check_files(store, files)
             found[key] = fragment.to_table().cast(SMALL[name]).combine_chunks()
+            if not _plausible(name, found[key]):
+                raise DamagedError(f"The table {name} of {store} is damaged; build the store anew.")
     return found
+
+
+def _plausible(name: str, table: pa.Table) -> bool:
+    """Tell whether a table has a value in every cell, and those of pictures are of pictures."""
+    if any(column.null_count for column in table.columns):
+        return False
+    if name == MAP:
+        return all(np.isfinite(np.asarray(table[axis])).all() for axis in ("x", "y"))
+    least = {"row": 1, "content": 1, "width": 1, "height": 1, "bytes": 0} if name == PICTURES else {}
+    return not len(table) or all(pc.min(table[column]).as_py() >= one for column, one in least.items())
 
 
 def joined(fragments: Fragments, schema: pa.Schema) -> pa.Table:
@@ -348,7 +392,7 @@ class Changes:
     def dataset(self, name: str) -> lance.LanceDataset:
         """Open a table as it was committed: what a killed writer added to it is undone."""
         if name not in self._open:
-            version = self.before.tables[name].version
+            version = open_table(self.store, self.before, name).version
             dataset = open_version(self.store, name)
             if dataset.version != version:
                 with explained(self.store):
@@ -383,15 +427,19 @@ class Changes:
 
 def _described(store: Place, name: str, dataset: lance.LanceDataset, before: Table | None) -> Table:
     """Return the version of a table and the checksums of its files; those known before are not read again."""
-    folder = f"{name}.lance"
-    files = [f"{folder}/_versions/{2**64 - 1 - dataset.version}.manifest"]
-    for fragment in dataset.get_fragments():
-        files += files_of(name, fragment)
     known = before.files if before is not None else {}
     return Table(
         version=dataset.version,
-        files={file: known.get(file) or sha256_of(store / file) for file in files},
+        files={file: known.get(file) or sha256_of(store / file) for file in _files(name, dataset)},
     )
+
+
+def _files(name: str, dataset: lance.LanceDataset) -> list[str]:
+    """Return the files of a version of a table, relative to the store."""
+    files = [f"{name}.lance/_versions/{2**64 - 1 - dataset.version}.manifest"]
+    for fragment in dataset.get_fragments():
+        files += files_of(name, fragment)
+    return files
 
 
 def files_of(name: str, fragment: lance.LanceFragment) -> list[str]:
