@@ -268,6 +268,8 @@ CELLS: tuple[tuple[str, str, Any], ...] = (
     (CONTENTS, "content", None),
     (CONTENTS, "content", -1),
     (CONTENTS, "hash", None),
+    (CONTENTS, "words", None),
+    (CONTENTS, "words", b"\xff\xff\xff"),
     (CONTENTS, "sha256", None),
     (CONTENTS, "width", -1),
     (CONTENTS, "vector", math.nan),

@@ -326,15 +326,13 @@ class StoreGallery(Gallery):
         Raises:
             DamagedError: they are none.
         """
-        column = self._words["words"]
+        column = self._words["words"].fill_null(b"")
         sizes = np.asarray(pc.binary_length(column), np.int64)
         data = b"".join(column.to_pylist())
-        if (sizes % 2).any():
+        words = np.frombuffer(data[: len(data) // 2 * 2], "<u2")
+        if (sizes % 2).any() or (words >= WORDS).any():
             raise DamagedError(f"{self.store} has visual words that are none; build it anew.")
-        words = np.frombuffer(data, "<u2").astype(np.uint16)
-        if len(words) and words.max() >= WORDS:
-            raise DamagedError(f"{self.store} has visual words that are none; build it anew.")
-        return words, sizes // 2
+        return words.astype(np.uint16), sizes // 2
 
     @cached_property
     def _vectors(self) -> Vectors:
