@@ -98,7 +98,7 @@ def test_a_store_of_a_former_format_is_not_built_over(ris: Ris, own: Path) -> No
 def test_info_says_what_auto_is_and_why(ris: Ris, store: Path) -> None:
     told = ris("info", store, "--json").json
     assert told["auto"] == "knn: there are no more pictures than PCA dimensions"
-    assert (told["format"], told["space_version"], told["space_fitted_to"]) == (2, 1, 22)
+    assert (told["format"], told["space_version"], told["space_fitted_to"]) == (3, 1, 22)
     assert told["recall"] is None, "what is exact is not measured"
     assert told["unread"] is None, "the build has ended"
     shown = ris("info", store).out

@@ -26,7 +26,7 @@ GROWTH = 150e6
 """Bytes that the process may gain by them; a picture that leaked each time would be twice as much."""
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF", "HEIF", "JPEG2000")
 
-OPERATIONS = 27
+OPERATIONS = 28
 LONG = 5_000
 """Letters of a query; written into an address, more of them are a longer head than the server reads."""
 

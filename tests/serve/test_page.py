@@ -460,7 +460,8 @@ def test_hits_are_marked_and_the_search_is_made_again(open_page: Open, row: Row,
     expected = [hit.row for hit in live.engine.search(start, 12, like=like, unlike=unlike)]
     expect(page.locator(".strip.like .card")).to_have_count(2)
     expect(page.locator(".strip.unlike .card")).to_have_count(1)
-    assert [int(one.get_attribute("data-row") or "") for one in shown.all()] == expected
+    # More follow where the end of the first is in view.
+    assert [int(one.get_attribute("data-row") or "") for one in shown.all()][:12] == expected
     with answered(page, "search"):
         page.locator(".strip.unlike .card").hover()
         page.get_by_role("button", name=re.compile("Take the mark of")).last.click()
