@@ -54,6 +54,7 @@ NOT_RUN: dict[str, list[str]] = {
         "ris serve s3://bucket/photos.ris --follow",
         """curl -s -X POST -H "Authorization: Bearer $RIS_TOKEN" 'http://127.0.0.1:8000/api/version?number=15'""",
         "pip install 'ris[ray]'",
+        "ris duplicates s3://bucket/photos.ris --ray auto",
     ],
     "docs/how-to/calibrate.md": [
         "ris calibrate photos.ris --judged pairs.csv --sheet pairs.html",

@@ -35,7 +35,7 @@ from ris.errors import RisError
 from ris.gallery import embedding_map
 from ris.gallery.calibrating import Collection, Plan, Verdicts, calibrate_collection, check_plan
 from ris.gallery.catalogue import NO_PICTURES, Positions
-from ris.gallery.duplicates import Seen, find_duplicates
+from ris.gallery.duplicates import Seen, Verify, find_duplicates
 from ris.gallery.feedback import refined, weighted
 from ris.gallery.gallery import PARTITIONED, RERANKED
 from ris.gallery.proofs import found_in
@@ -51,7 +51,7 @@ from ris.indexes.vectors import Rows, Vectors, checked
 from ris.names import on_disk
 from ris.store import confirmed, versions, writing
 from ris.store.checking import problems
-from ris.store.cluster import Recipe, connected
+from ris.store.cluster import Cluster, Comparisons, Recipe, connected
 from ris.store.columns import read_columns
 from ris.store.commits import Commit, is_store, latest
 from ris.store.export import THUMBNAIL, export
@@ -800,15 +800,20 @@ class SearchEngine:
             answers[index] = hits, 1000 * (time.perf_counter() - start)
         return answers
 
-    def duplicates(self, *, progress: Progress | None = None) -> list[DuplicateGroup]:
+    def duplicates(self, *, ray: str | None = None, progress: Progress | None = None) -> list[DuplicateGroup]:
         """Find groups of pictures that are one picture, largest group first; no file is touched.
 
         Links and hard links to a file of the folder are that file, and are left out.
 
+        Args:
+            ray: address of a Ray cluster whose workers compare the pictures, see `build`; they see the store,
+                and the folder, at the same paths. None for this process.
+            progress: see `Progress`.
+
         Raises:
-            RisError: the store keeps no local features.
+            RisError: the store keeps no local features, or no cluster answers.
         """
-        return self._duplicates(progress).groups
+        return self._duplicates(progress, ray).groups
 
     def changed_versions(self, *, progress: Progress | None = None) -> list[ChangedPair]:
         """Find pairs of pictures of which one is a changed version of the other, by path.
@@ -1154,7 +1159,7 @@ class SearchEngine:
             self.image(picture.row), names_camera(self.file(picture.row), self._gallery.settings.max_pixels)
         )
 
-    def _duplicates(self, progress: Progress | None) -> Duplicates:
+    def _duplicates(self, progress: Progress | None, ray: str | None = None) -> Duplicates:
         """Compare the pictures of the gallery, once."""
         gallery = self._gallery
         if gallery.features is None:
@@ -1167,16 +1172,18 @@ class SearchEngine:
             paths = gallery.catalogue.paths(order)
             order = order[linked_once(self.folder, paths, gallery.shown[order].tolist())]
             pictures = gallery.catalogue.pictures(order)
-            found = find_duplicates(
-                pictures,
-                gallery.shown[order],
-                gallery.near_duplicate_vectors(),
-                gallery.hashes,
-                partial(found_in, gallery),
-                lambda position: self._seen(pictures[position]),
-                workers=self._threads,
-                progress=progress,
-            )
+            with _verifying(gallery, ray) as (verify, verifiers):
+                found = find_duplicates(
+                    pictures,
+                    gallery.shown[order],
+                    gallery.near_duplicate_vectors(),
+                    gallery.hashes,
+                    verify,
+                    lambda position: self._seen(pictures[position]),
+                    workers=self._threads,
+                    verifiers=verifiers,
+                    progress=progress,
+                )
             self._computed.duplicates = gallery, found
         return found
 
@@ -1279,8 +1286,25 @@ def _on_cluster(work: Work, address: str | None, weights: tuple[bytes | None, ..
         yield work
         return
     encoders = [work.encoder, *([] if work.copies is None else [work.copies])]
-    with connected(address, Recipe.of(work.root, work.settings, encoders, weights)) as cluster:
-        yield replace(work, cluster=cluster)
+    recipe = Recipe.of(work.root, work.settings, encoders, weights)
+    with connected(address):
+        yield replace(work, cluster=Cluster(recipe))
+
+
+@contextmanager
+def _verifying(gallery: StoreGallery, address: str | None) -> Iterator[tuple[Verify, int | None]]:
+    """Yield what looks for contents in others, and in how many threads, see `find_duplicates`.
+
+    Args:
+        gallery: that keeps local features.
+        address: see `SearchEngine.duplicates`.
+    """
+    if address is None:
+        yield partial(found_in, gallery), None
+        return
+    with connected(address):
+        comparisons = Comparisons(gallery)
+        yield comparisons.found_in, comparisons.at_once
 
 
 def _commit(store: Place, version: int | None) -> Commit:

@@ -10,13 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
+from typer.testing import CliRunner
 
+from ris import engine as engines
+from ris.cli.app import app
 from ris.engine import SearchEngine
 from ris.errors import RisError
 from ris.store import cluster
-from ris.store.cluster import Recipe
+from ris.store.cluster import Compared, Recipe
 from ris.store.commits import is_store, latest
+from ris.store.gallery import StoreGallery
+from ris.types import Duplicates
 
 ray = pytest.importorskip("ray", reason="ris[ray] is not installed")
 PROCESSES = multiprocessing.get_context("spawn")
@@ -191,7 +196,85 @@ def test_a_worker_refuses_what_it_would_make_otherwise(tmp_path: Path, encoder: 
         replace(recipe, weights=(b"others",)).opened()
 
 
-def test_no_cluster_is_told(many: Path, tmp_path: Path, encoder: Path) -> None:
+@pytest.fixture(scope="module")
+def copied(
+    tmp_path_factory: pytest.TempPathFactory, texture: Callable[..., Image.Image], encoder: Path
+) -> Path:
+    """A store of ten pictures, of each a copy, of some another one, and of one a changed version."""
+    home = tmp_path_factory.mktemp("copied")
+    folder = home / "photos"
+    folder.mkdir()
+    for number in range(10):
+        image = texture(number)
+        image.save(folder / f"{number}.png")
+        image.resize((192, 144)).save(folder / f"{number} smaller.jpg", quality=85)
+        if number < 3:
+            ImageOps.mirror(image).save(folder / f"{number} mirrored.png")
+    image.paste((250, 250, 250), (80, 60, 140, 110))
+    image.save(folder / "9 covered.png")
+    SearchEngine.build(folder, home / "photos.ris", encoder=encoder, threads=1).close()
+    return home / "photos.ris"
+
+
+@pytest.fixture
+def unproven(copied: Path, monkeypatch: pytest.MonkeyPatch) -> Duplicates:
+    """What this process finds in that store; it finds nothing any more thereafter."""
+    with SearchEngine.open(copied, threads=1) as engine:
+        found = Duplicates(engine.duplicates(), engine.changed_versions())
+    assert [len(group.pictures) for group in found.groups] == [3, 3, 3, 2, 2, 2, 2, 2, 2, 2]
+    assert found.changed
+    monkeypatch.setattr(engines, "found_in", None)
+    return found
+
+
+def test_two_nodes_find_the_duplicates_that_one_process_finds(
+    copied: Path, nodes: Any, two: list[Any], unproven: Duplicates
+) -> None:
+    with SearchEngine.open(copied, threads=1) as engine:
+        assert engine.duplicates(ray=nodes.address) == unproven.groups
+        assert engine.changed_versions() == unproven.changed
+    assert len(two) == 2
+
+
+def test_a_node_that_is_killed_changes_no_duplicates(
+    copied: Path, nodes: Any, two: list[Any], unproven: Duplicates
+) -> None:
+    killed = threading.Event()
+
+    def kill(what: str, done: int, total: int) -> None:
+        if what == "comparing pictures" and done >= total // 2 and not killed.is_set():
+            killed.set()
+            nodes.remove_node(two[0], allow_graceful=False)
+
+    with SearchEngine.open(copied, threads=1) as engine:
+        assert engine.duplicates(ray=nodes.address, progress=kill) == unproven.groups
+        assert engine.changed_versions() == unproven.changed
+    assert killed.is_set()
+
+
+def test_a_worker_refuses_to_compare_what_it_finds_otherwise(copied: Path, tmp_path: Path) -> None:
+    compared = Compared.of(StoreGallery(copied))
+    assert compared.opened().commit == latest(copied)
+    assert compared.example == "0 mirrored.png"
+    with pytest.raises(RisError, match=r"has numpy .*, and the coordinator 1\.0"):
+        replace(compared, versions={**compared.versions, "numpy": "1.0"}).opened()
+    with pytest.raises(RisError, match=r"cannot read .*gone\.png; mount the folder"):
+        replace(compared, example="gone.png").opened()
+    with pytest.raises(RisError, match=r"The worker on .* does not see"):
+        replace(compared, store=tmp_path).opened()
+    moved = tmp_path / "photos.ris"
+    shutil.copytree(copied, moved)
+    shutil.rmtree(moved / "pictures.lance")
+    with pytest.raises(RisError, match=r"The worker on .* cannot read the store: .* cannot be read"):
+        replace(compared, store=moved).opened()
+
+
+def test_no_cluster_is_told(many: Path, copied: Path, tmp_path: Path, encoder: Path) -> None:
     ray.shutdown()
     with pytest.raises(RisError, match="No Ray cluster answers"):
         SearchEngine.build(many, tmp_path / "photos.ris", encoder=encoder, ray="127.0.0.1:1")
+    ended = CliRunner().invoke(app, ["duplicates", str(copied), "--ray", "127.0.0.1:1"])
+    assert (ended.exit_code, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        "error: No Ray cluster answers at 127.0.0.1:1; start one by `ray start --head`, or name another.\n"
+    )

@@ -85,6 +85,16 @@ Ray = Annotated[
         show_default=False,
     ),
 ]
+RayComparing = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Have a Ray cluster compare the pictures: auto, or HOST:6379 of its head. Its workers see the "
+        "store and the folder at the same paths.",
+        show_default=False,
+    ),
+]
 Hits = Annotated[int, typer.Option("-k", "--hits", min=1, help="Hits wanted.")]
 Index = Annotated[
     IndexName, typer.Option(help=f"What to search by, of what the store has; auto lets it choose. {NOTES}.")

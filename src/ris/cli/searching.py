@@ -27,6 +27,7 @@ from ris.cli.parameters import (
     Output,
     Part,
     Queries,
+    RayComparing,
     Store,
     Unlike,
     Urls,
@@ -234,6 +235,7 @@ def duplicates(
     changed: Annotated[
         bool, typer.Option("--changed", help="List changed versions instead, and where they differ.")
     ] = False,
+    ray: RayComparing = None,
     output: Output = None,
     json: Json = False,
 ) -> None:
@@ -249,11 +251,12 @@ def duplicates(
       ris duplicates photos.ris --output duplicates.html
       ris duplicates photos.ris --json | jq -r '.[].keep.path'
       ris duplicates photos.ris --changed --output changed.html
+      ris duplicates s3://bucket/photos.ris --ray auto
     """
     from ris.engine import SearchEngine
 
     with bars() as progress, SearchEngine.open(store) as engine:
-        groups, pairs = engine.duplicates(progress=progress), engine.changed_versions()
+        groups, pairs = engine.duplicates(ray=ray, progress=progress), engine.changed_versions()
         if json:
             write_json([asdict(one) for one in (pairs if changed else groups)])
         elif changed:

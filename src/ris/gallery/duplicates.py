@@ -64,6 +64,7 @@ def find_duplicates(
     read: Read,
     *,
     workers: int,
+    verifiers: int | None = None,
     progress: Progress | None = None,
 ) -> Duplicates:
     """Find the groups of pictures that are one picture, re-encoded, resized, cropped, turned or mirrored.
@@ -80,6 +81,7 @@ def find_duplicates(
         verify: see `Verify`.
         read: see `Read`; called for pictures of a group that are not the same bytes.
         workers: threads; their number does not change the result.
+        verifiers: threads that call `verify`, where they but wait for other machines; None for `workers`.
         progress: see `Progress`.
 
     Returns:
@@ -88,9 +90,9 @@ def find_duplicates(
     if not pictures:
         return Duplicates([], [])
     distinct, first, inverse = np.unique(contents, return_index=True, return_inverse=True)
-    with worker_threads(workers) as pool:
+    with worker_threads(workers) as pool, ThreadPoolExecutor(verifiers or workers) as verifying:
         partners = _partners(vectors[distinct], hashes[distinct], pool, progress)
-        related = _related(distinct, partners, verify, pool, progress)
+        related = _related(distinct, partners, verify, verifying, progress)
         same = [one for one in related if one[2].relation is Relation.SAME_PICTURE]
         proven = np.array([(one, proof.row) for one, proof, _ in same], np.int64).reshape(-1, 2)
         inliers = np.array([proof.inliers for _, proof, _ in same], np.int64)

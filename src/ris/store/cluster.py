@@ -1,14 +1,16 @@
-"""Pictures read and embedded by the workers of a Ray cluster.
+"""Pictures read, embedded and compared by the workers of a Ray cluster.
 
-The workers do with a file what a build on one machine does, by the same functions; one process, the
-coordinator, numbers what they hand over and writes the store. So the store is the same, vector by vector.
+The workers do with a file, or with a pair of pictures, what one machine does, by the same functions; one
+process, the coordinator, numbers what they hand over and writes the store, or groups what they have proven.
+So the store is the same, vector by vector, and so are the duplicates.
 """
 
 import hashlib
 import logging
+import os
 import socket
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -16,20 +18,25 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from ris.encoders.named import Identity, OpenEncoder, restore
 from ris.errors import RisError
 from ris.extras import require
+from ris.gallery.proofs import Proof, found_in
 from ris.gallery.settings import Settings
 from ris.names import on_disk
-from ris.store.folder import File
+from ris.store.commits import Commit, is_store
+from ris.store.folder import File, inside
+from ris.store.gallery import StoreGallery
 from ris.store.ingest import BATCH, Reading, embed_readings, read_file
+from ris.store.storage import Place
 
 HANDED = 4 * BATCH
 """Files that a worker takes together."""
 AHEAD = 2
-"""Times the processors of the cluster: how many such parts are under way."""
+"""Times the processors of the cluster: how many tasks are under way."""
 PATIENCE = 10.0
 """Seconds in which a cluster must answer."""
 LIBRARIES = ("ris", "numpy", "opencv-python-headless", "openvino", "pillow")
@@ -77,13 +84,8 @@ class Recipe:
         Raises:
             RisError: it does not.
         """
-        host, own = socket.gethostname(), _versions()
-        for name, wanted in self.versions.items():
-            if own[name] != wanted:
-                raise RisError(
-                    f"The worker on {host} has {name} {own[name]}, and the coordinator {wanted}; install the "
-                    "same version on both."
-                )
+        _check_versions(self.versions)
+        host = socket.gethostname()
         if not self.root.is_dir():
             raise RisError(f"The worker on {host} does not see {self.root}; mount it there, at that path.")
         opened = []
@@ -120,22 +122,14 @@ class Cluster:
         Raises:
             RisError: a worker makes of a picture something else than the coordinator would.
         """
-        import ray
-
         remaining, waiting = iter(files), deque[Any]()
         parts = iter(lambda: list(islice(remaining, HANDED)), [])
         while True:
-            room = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1))) - len(waiting)
+            room = _at_once() - len(waiting)
             waiting += [self._work.remote(self._recipe, part) for part in islice(parts, max(room, 0))]
             if not waiting:
                 return
-            try:
-                readings = ray.get(waiting.popleft())
-            except ray.exceptions.RayTaskError as error:
-                if isinstance(error.cause, RisError):
-                    raise RisError(str(error.cause)) from error
-                raise
-            for reading in readings:
+            for reading in _result(waiting.popleft()):
                 self._check_seen(reading)
                 yield reading
 
@@ -149,14 +143,80 @@ class Cluster:
                 )
 
 
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """A store whose pictures are compared, fixed by the coordinator."""
+
+    store: Place
+    """Under one path on every machine, or an address."""
+    commit: Commit
+    versions: Mapping[str, str]
+    """Of `LIBRARIES`."""
+    example: str | None
+    """A picture whose file the coordinator can read, by its path in the folder; None where there is none."""
+
+    @classmethod
+    def of(cls, gallery: StoreGallery) -> "Compared":
+        """Return what this process would compare."""
+        paths = gallery.catalogue.paths(gallery.catalogue.by_path)
+        example = next((path for path in paths if _readable(gallery, path)), None)
+        return cls(gallery.store, gallery.commit, _versions(), example)
+
+    def opened(self) -> StoreGallery:
+        """Open the store in a worker, after seeing that it finds there what the coordinator does.
+
+        Raises:
+            RisError: it does not.
+        """
+        _check_versions(self.versions)
+        host = socket.gethostname()
+        if not is_store(self.store):
+            raise RisError(f"The worker on {host} does not see {self.store}; mount it there, at that path.")
+        try:
+            gallery = StoreGallery(self.store, self.commit)
+        except RisError as error:
+            raise RisError(f"The worker on {host} cannot read the store: {error}") from error
+        if self.example is not None and not _readable(gallery, self.example):
+            raise RisError(
+                f"The worker on {host} cannot read {gallery.folder / on_disk(self.example)}; mount the "
+                "folder there, at that path."
+            )
+        return gallery
+
+
+class Comparisons:
+    """A Ray cluster that looks for contents of a store in others."""
+
+    def __init__(self, gallery: StoreGallery) -> None:
+        import ray
+
+        self.at_once = _at_once()
+        """Tasks that are to be under way, each waited for in a thread of its own."""
+        self._compared = (ray.put(Compared.of(gallery)),)
+        self._work: Any = ray.remote(num_cpus=1, max_retries=-1)(compare_on)
+
+    def found_in(self, content: int, others: Sequence[int]) -> list[Proof]:
+        """Look for a content in others, see `ris.gallery.proofs.found_in`; from several threads at once.
+
+        What a machine had under way when it was lost, another one does again.
+
+        Raises:
+            RisError: a worker does not find what the coordinator does, or what it reads is damaged.
+        """
+        if not others:
+            return []
+        proofs: list[Proof] = _result(self._work.remote(self._compared, content, others))
+        return proofs
+
+
 @contextmanager
-def connected(address: str, recipe: Recipe) -> Iterator[Cluster]:
-    """Yield the Ray cluster at an address.
+def connected(address: str) -> Iterator[None]:
+    """Connect this process to the Ray cluster at an address.
 
     Raises:
         RisError: Ray is not installed, or no cluster answers.
     """
-    require("ray", to="build on a cluster")
+    require("ray", to="work on a cluster")
     import ray
 
     before = ray.is_initialized()
@@ -169,7 +229,7 @@ def connected(address: str, recipe: Recipe) -> Iterator[Cluster]:
                 f"No Ray cluster answers at {address}; start one by `ray start --head`, or name another."
             ) from error
     try:
-        yield Cluster(recipe)
+        yield
     finally:
         if not before:
             ray.shutdown()
@@ -196,7 +256,7 @@ def work_on(recipe: tuple[Any], files: list[File]) -> list[Reading]:
     Raises:
         RisError: it makes of a picture something else than the coordinator would.
     """
-    made_by, encoders = _prepared(*recipe)
+    made_by, encoders = _opened(*recipe)
     networks = [one.identity.network for one in encoders]
     readings = []
     for start in range(0, len(files), BATCH):
@@ -208,6 +268,20 @@ def work_on(recipe: tuple[Any], files: list[File]) -> list[Reading]:
     return readings
 
 
+def compare_on(compared: tuple[Any], content: int, others: Sequence[int]) -> list[Proof]:
+    """Look for a content in others, in a worker.
+
+    Args:
+        compared: a reference of Ray's to it.
+        content: of its store.
+        others: likewise.
+
+    Raises:
+        RisError: the worker does not find what the coordinator does, or what it reads is damaged.
+    """
+    return found_in(_opened(*compared)[1], content, others)
+
+
 def probe(encoder: OpenEncoder) -> str:
     """Return the SHA-256 of the vector of a known picture."""
     side = encoder.identity.network.crop
@@ -215,19 +289,64 @@ def probe(encoder: OpenEncoder) -> str:
     return hashlib.sha256(encoder.embedder.embed(pixels).tobytes()).hexdigest()
 
 
-_held: dict[Any, tuple[Recipe, tuple[OpenEncoder, ...]]] = {}
-"""The recipe that this process, a worker, works by, with its encoders open."""
+_held: dict[Any, tuple[Any, Any]] = {}
+"""The `Recipe` or `Compared` that this process, a worker, works by, and what that opened."""
 
 
-def _prepared(reference: Any) -> tuple[Recipe, tuple[OpenEncoder, ...]]:
+def _opened(reference: Any) -> tuple[Any, Any]:
     import ray
 
     if reference not in _held:
-        recipe = ray.get(reference)
+        fixed = ray.get(reference)
+        cv2.setNumThreads(1)
         _held.clear()
-        _held[reference] = recipe, recipe.opened()
+        _held[reference] = fixed, fixed.opened()
     return _held[reference]
+
+
+def _at_once() -> int:
+    """Return how many tasks are to be under way on the cluster as it is now."""
+    import ray
+
+    return AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+def _result(reference: Any) -> Any:
+    """Wait for what a task returns.
+
+    Raises:
+        RisError: the task raised one.
+    """
+    import ray
+
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, RisError):
+            raise RisError(str(error.cause)) from error
+        raise
+
+
+def _readable(gallery: StoreGallery, path: str) -> bool:
+    """Tell whether this process can read the file of a picture."""
+    file = inside(gallery.folder, path)
+    return file is not None and os.access(file, os.R_OK)
 
 
 def _versions() -> dict[str, str]:
     return {name: version(name) for name in LIBRARIES}
+
+
+def _check_versions(versions: Mapping[str, str]) -> None:
+    """See that this process, a worker, has the coordinator's versions.
+
+    Raises:
+        RisError: it has another one.
+    """
+    own = _versions()
+    for name, wanted in versions.items():
+        if own[name] != wanted:
+            raise RisError(
+                f"The worker on {socket.gethostname()} has {name} {own[name]}, and the coordinator {wanted}; "
+                "install the same version on both."
+            )
