@@ -86,6 +86,17 @@ def test_half_of_a_picture_proves_it(texture: Draw) -> None:
     assert found.difference.share == pytest.approx(0.45, abs=0.1)
 
 
+def test_a_board_that_agrees_with_another_one_shifted_is_no_more_than_a_template() -> None:
+    """Two boards of one design whose common part is a corner; a crop of one is it all the same."""
+    board = draw("tile_games", 1, seed=3)[0]
+    width, height = board.size
+    one = board.crop((0, 0, width * 6 // 10, height * 6 // 10))
+    other = board.crop((width * 3 // 10, height * 3 // 10, width, height))
+    assert related(one, other).relation is Relation.SAME_TEMPLATE
+    assert related(one, board).relation is Relation.SAME_PICTURE
+    assert related(board, other).relation is Relation.SAME_PICTURE
+
+
 def test_a_small_part_of_a_picture_inside_another_proves_it(texture: Draw) -> None:
     one, host, box = texture(5, 400, 300), texture(98, 400, 300), (100, 80, 260, 205)
     host.paste(one.crop(box), (30, 120))

@@ -12,7 +12,7 @@ from ris.copies.agreement import evidence
 from ris.copies.cells import Cells, compare_cells
 from ris.copies.fitting import MIN_INLIERS
 from ris.copies.local_features import LocalFeatures
-from ris.copies.transformations import Matrix, apply, scaling
+from ris.copies.transformations import Matrix, apply, jacobian, scaling
 from ris.copies.verification import Verified, between_greys
 from ris.types import Corners, Difference, Relation
 
@@ -41,8 +41,10 @@ CONTINUOUS = 4.2
 design, the layout of a form or a chart; the tones of a photograph do not."""
 CONTRARY = 0.5
 """Agreement below which a cell of a photograph differs: its tones may suffer, a letter's edges may not."""
-WIDE = 0.125
+WIDE = 0.08
 """Share of the cells of a photograph that are no accident where doubtful ones lie beside each other."""
+COVERED = 0.5
+"""Share of one of two drawings that lies in their overlap: boards and tiles agree with others, shifted."""
 ALIKE = 0.8
 """Agreement of the cells of a part that proves by itself that one picture has it of the other."""
 PART = 16
@@ -98,7 +100,8 @@ def relate(query: LocalFeatures, candidate: LocalFeatures, proof: Verified, thre
     labels, blocks = _blocks(doubtful, differing, max(BLOCK, SMALL * count) if continuous else DRAWN_BLOCK)
     if not blocks and continuous:
         labels, blocks = _blocks(doubtful, doubtful, WIDE * count)
-    if not blocks and 1 - share <= (SCATTERED if continuous else DRAWN_SCATTERED):
+    even = 1 - share <= (SCATTERED if continuous else DRAWN_SCATTERED)
+    if not blocks and even and (continuous or _covered(cells, query, candidate) >= COVERED):
         return Related(Relation.SAME_PICTURE, None, found, continuous)
     relation = Relation.CHANGED_VERSION if continuous else Relation.SAME_TEMPLATE
     difference = _difference(1 - share, _boxes(cells, labels, blocks), cells, query, candidate)
@@ -132,6 +135,19 @@ def _related_in_part(
     places = _boxes(cells, *_blocks(rest, rest, BLOCK))
     difference = _difference(share, places, cells, query, candidate)
     return Related(Relation.CHANGED_VERSION, difference, found, photographic=True)
+
+
+def _covered(cells: Cells, query: LocalFeatures, candidate: LocalFeatures) -> float:
+    """Return the share of a picture that lies in the overlap, of that one of which it is the larger."""
+    down, across = cells.counted.shape
+    size = cells.size[0] * across, cells.size[1] * down
+    shares = []
+    for picture, matrix in ((query, cells.to_one), (candidate, cells.to_other)):
+        local = jacobian(matrix, np.array(size) / 2)
+        shares.append(
+            0.0 if local is None else abs(np.linalg.det(local)) * size[0] * size[1] / picture.grey.size
+        )
+    return max(shares)
 
 
 def _in_cells(points: Matrix, cells: Cells, candidate: LocalFeatures) -> npt.NDArray[np.intp]:
