@@ -1,6 +1,7 @@
 """Copies are the same picture, covered ones a changed version; what shares a layout is no more than that."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import cv2
@@ -95,6 +96,20 @@ def test_a_board_that_agrees_with_another_one_shifted_is_no_more_than_a_template
     assert related(one, other).relation is Relation.SAME_TEMPLATE
     assert related(one, board).relation is Relation.SAME_PICTURE
     assert related(board, other).relation is Relation.SAME_PICTURE
+
+
+def test_where_photographs_overlap_but_in_part_few_points_do_not_prove_it(texture: Draw) -> None:
+    whole = texture(9, 600, 300)
+    one, other = whole.crop((0, 0, 360, 300)), whole.crop((160, 0, 600, 300))
+    assert related(one, other).relation is Relation.SAME_PICTURE
+    query, candidate = describe(one, 1000, 640), describe(other, 400, 640)
+    (proof,) = verify(query, [0], Described([candidate]))
+    few = replace(proof, inliers=11)
+    assert relate(query, candidate, few, THRESHOLD).relation is Relation.NOT_PROVEN
+    covered = one.crop((150, 0, 360, 300))
+    query = describe(covered, 1000, 640)
+    (proof,) = verify(query, [0], Described([candidate]))
+    assert relate(query, candidate, replace(proof, inliers=11), THRESHOLD).relation is Relation.SAME_PICTURE
 
 
 def test_a_small_part_of_a_picture_inside_another_proves_it(texture: Draw) -> None:

@@ -43,8 +43,9 @@ CONTRARY = 0.5
 """Agreement below which a cell of a photograph differs: its tones may suffer, a letter's edges may not."""
 WIDE = 0.08
 """Share of the cells of a photograph that are no accident where doubtful ones lie beside each other."""
-COVERED = 0.5
-"""Share of one of two drawings that lies in their overlap: boards and tiles agree with others, shifted."""
+COVERED, ENOUGH = 0.7, 12
+"""Share of one of two pictures that lies in their overlap, and inliers that prove a photograph by less of it:
+boards, tiles and bricks agree with others, shifted."""
 ALIKE = 0.8
 """Agreement of the cells of a part that proves by itself that one picture has it of the other."""
 PART = 16
@@ -95,13 +96,15 @@ def relate(query: LocalFeatures, candidate: LocalFeatures, proof: Verified, thre
         return _related_in_part(cells, query, candidate, proof, threshold) or Related(
             Relation.NOT_PROVEN, None, found
         )
-    continuous = _continuous(cells, agreeing)
+    continuous, covered = _continuous(cells, agreeing), _covered(cells, query, candidate) >= COVERED
+    if continuous and not covered and proof.inliers < ENOUGH:
+        return Related(Relation.NOT_PROVEN, None, found)
     count = np.count_nonzero(cells.counted)
     labels, blocks = _blocks(doubtful, differing, max(BLOCK, SMALL * count) if continuous else DRAWN_BLOCK)
     if not blocks and continuous:
         labels, blocks = _blocks(doubtful, doubtful, WIDE * count)
     even = 1 - share <= (SCATTERED if continuous else DRAWN_SCATTERED)
-    if not blocks and even and (continuous or _covered(cells, query, candidate) >= COVERED):
+    if not blocks and even and (continuous or covered):
         return Related(Relation.SAME_PICTURE, None, found, continuous)
     relation = Relation.CHANGED_VERSION if continuous else Relation.SAME_TEMPLATE
     difference = _difference(1 - share, _boxes(cells, labels, blocks), cells, query, candidate)
