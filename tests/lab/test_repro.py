@@ -143,7 +143,7 @@ def test_all_is_made_and_of_the_right_shape(tree: Path) -> None:
                 assert 0 <= low <= metrics["precision@5"]["macro"] <= high <= 1
     same_picture = questions["same_picture"]
     assert set(same_picture["finetuned"]) == set(layout.INDEXES)
-    several = {"whitened", "regions", "views", "fingerprint", "candidates", "verified"}
+    several = {"words", "whitened", "regions", "views", "fingerprint", "candidates", "verified"}
     assert set(same_picture["pretrained"]) == {*layout.INDEXES, *several}
     store = same_picture.pop("store")
     assert list(store["per_edit"]) == list(store["per_edit_n"]) == ["crop50", "caption"]
