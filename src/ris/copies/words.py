@@ -58,7 +58,7 @@ def _nearest(vectors: npt.NDArray[np.float32], centres: npt.NDArray[np.float32])
 
 
 class InvertedIndex:
-    """Which contents of a gallery have which words; 6 bytes for each."""
+    """Which contents of a gallery have which words; 4 bytes for each."""
 
     def __init__(self, words: Words, counts: npt.NDArray[Any]) -> None:
         """Index contents.

@@ -1,8 +1,9 @@
-"""Makes the vocabulary that `ris.copies.words` comes with, from pictures that no figure is measured on.
+"""Makes the vocabulary that `ris.copies.words` comes with, from a folder of photographs and from drawings.
 
     python -m ris.lab.vocabulary FOLDER [--seed 0]
 
-Of Caltech 101, that is the class BACKGROUND_Google; members of every family of drawings are added.
+The folder is Caltech 101's class BACKGROUND_Google, of which no picture is ever judged; the drawings are the
+first members of every family, which at the same seed are also among those that a store is asked with.
 """
 
 import argparse
